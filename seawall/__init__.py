@@ -1,0 +1,87 @@
+"""Seawall: a backtester for AI agents in crypto and DeFi whose numbers hold.
+
+The public names; everything else may move. They are imported when they are first used, so that
+``import seawall`` and the command line start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from seawall.action import Cancel, Order, TargetWeight
+    from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake
+    from seawall.analysis.compare import Comparison, compare
+    from seawall.analysis.report import write_report
+    from seawall.engine.cerebro import Cerebro
+    from seawall.engine.feed import ArrayFeed
+    from seawall.engine.run import run
+    from seawall.errors import SeawallError
+    from seawall.market.catalog import Catalog
+    from seawall.observation import Observation
+    from seawall.recipe import Recipe
+    from seawall.result import Result
+    from seawall.strategy import AgentStrategy
+    from seawall.workspace import load
+
+_HOMES = {
+    "Agent": "agent",
+    "AgentInfo": "agent",
+    "AgentStrategy": "strategy",
+    "ArrayFeed": "engine.feed",
+    "Cancel": "action",
+    "Catalog": "market.catalog",
+    "Cerebro": "engine.cerebro",
+    "Comparison": "analysis.compare",
+    "Decision": "agent",
+    "Feedback": "agent",
+    "Observation": "observation",
+    "Order": "action",
+    "Recipe": "recipe",
+    "Result": "result",
+    "SeawallError": "errors",
+    "TargetWeight": "action",
+    "Wake": "agent",
+    "compare": "analysis.compare",
+    "load": "workspace",
+    "run": "engine.run",
+    "write_report": "analysis.report",
+}
+
+__all__ = [
+    "Agent",
+    "AgentInfo",
+    "AgentStrategy",
+    "ArrayFeed",
+    "Cancel",
+    "Catalog",
+    "Cerebro",
+    "Comparison",
+    "Decision",
+    "Feedback",
+    "Observation",
+    "Order",
+    "Recipe",
+    "Result",
+    "SeawallError",
+    "TargetWeight",
+    "Wake",
+    "compare",
+    "load",
+    "run",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seawall' has no attribute {name!r}")
+    value = getattr(import_module(f"seawall.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,151 @@
+"""What an agent may ask for: frozen values, JSON both ways.
+
+An action is a wish. What becomes of it is decided by the strategy's limits and by the venue; what
+is refused is recorded with its reason. Prices are quote units per base unit, quantities base units.
+"""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from seawall.errors import AgentError
+
+Side = Literal["buy", "sell"]
+OrderType = Literal["market", "limit", "stop", "stop_limit", "trailing"]
+TimeInForce = Literal["gtc", "ioc", "fok", "gtd"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetWeight:
+    """Hold ``weight`` of the equity in ``symbol``: 1.0 is all of it, 0.0 none; < 0 is short.
+
+    Raises:
+        AgentError: the weight is not finite.
+    """
+
+    symbol: str
+    weight: float
+    kind: Literal["target_weight"] = "target_weight"
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.weight):
+            raise AgentError(
+                f"weight must be a finite number, is {self.weight}: answer 0.0 for none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One order; exactly one of ``quantity`` and ``cash`` says how large it is.
+
+    Attributes:
+        quantity: base units, > 0.
+        cash: quote units to spend or receive, > 0; the quantity is fixed at the fill (market only).
+        limit_price: for ``limit`` and ``stop_limit``.
+        stop_price: for ``stop`` and ``stop_limit``: the trigger.
+        trail_amount, trail_fraction: for ``trailing``: distance from the best completed extreme, in
+            quote units or as a fraction of it; exactly one.
+        time_in_force: ``gtc`` rests, ``ioc`` fills what it can at once, ``fok`` all at once or not
+            at all, ``gtd`` rests until ``good_until_ms``.
+        post_only: a limit order that would take liquidity is refused instead.
+        stop_loss, take_profit: a bracket: two exits, one cancels the other, live from the entry on.
+        client_id: the agent's own name for it, to cancel it by.
+
+    Raises:
+        AgentError: a price, size or combination that no venue could take.
+    """
+
+    symbol: str
+    side: Side
+    type: OrderType = "market"
+    quantity: float | None = None
+    cash: float | None = None
+    limit_price: float | None = None
+    stop_price: float | None = None
+    trail_amount: float | None = None
+    trail_fraction: float | None = None
+    time_in_force: TimeInForce = "gtc"
+    good_until_ms: int | None = None
+    post_only: bool = False
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    client_id: str = ""
+    kind: Literal["order"] = "order"
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0):
+                raise AgentError(
+                    f"{name} must be a finite number > 0, is {value}: leave it out for none"
+                )
+        if (self.quantity is None) == (self.cash is None):
+            raise AgentError("an order has exactly one of quantity and cash: give one of them")
+        if self.cash is not None and self.type != "market":
+            raise AgentError(
+                f"cash sizes a market order only, type is {self.type!r}: give a quantity"
+            )
+        self._check_prices()
+
+    def _check_prices(self) -> None:
+        needs_limit = self.type in ("limit", "stop_limit")
+        needs_stop = self.type in ("stop", "stop_limit")
+        if needs_limit != (self.limit_price is not None):
+            raise AgentError(
+                f"limit_price belongs to limit and stop_limit orders, type is {self.type!r}"
+            )
+        if needs_stop != (self.stop_price is not None):
+            raise AgentError(
+                f"stop_price belongs to stop and stop_limit orders, type is {self.type!r}"
+            )
+        trails = (self.trail_amount is not None) + (self.trail_fraction is not None)
+        if trails != (self.type == "trailing"):
+            raise AgentError("a trailing order has exactly one of trail_amount and trail_fraction")
+        if (self.time_in_force == "gtd") != (self.good_until_ms is not None):
+            raise AgentError("good_until_ms belongs to time_in_force = 'gtd', and to it alone")
+        if self.post_only and self.type != "limit":
+            raise AgentError(f"post_only belongs to limit orders, type is {self.type!r}")
+
+
+_POSITIVE = (
+    "quantity", "cash", "limit_price", "stop_price", "trail_amount", "trail_fraction",
+    "stop_loss", "take_profit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Cancel a resting order by its venue's id or the agent's own; ``"all"`` cancels every one."""
+
+    order_id: str
+    kind: Literal["cancel"] = "cancel"
+
+
+Action = TargetWeight | Order | Cancel
+_ADAPTER: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="kind")])
+
+
+def to_json(action: Action) -> str:
+    """Return an action as one JSON object; fields that are not set are left out."""
+    return _ADAPTER.dump_json(action, exclude_none=True).decode()
+
+
+def from_json(text: str | bytes) -> Action:
+    """Return the action that a JSON object describes; ``kind`` says which.
+
+    Raises:
+        AgentError: it is no JSON, or no action.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise AgentError(f"not an action: {where}: {first['msg']}") from None
+
+
+def json_schema() -> dict[str, object]:
+    """Return the JSON Schema of every action."""
+    return _ADAPTER.json_schema()

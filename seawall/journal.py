@@ -1,0 +1,50 @@
+"""The journal: what was decided, asked, refused and done, in the order in which it happened."""
+
+from typing import Literal, NamedTuple
+
+JournalKind = Literal[
+    "decision",  # the agent asked for something; text says what, reason why
+    "abstained",  # the agent raised, or answered what is no answer
+    "refused",  # the strategy's limits or the venue's rules forbade an action
+    "ordered",  # an order reached the venue
+    "filled",
+    "reduced",  # an order was made smaller to fit the cash
+    "cancelled",
+    "expired",
+    "rejected",  # the venue took the order and could not keep it
+    "liquidated",
+    "note",
+]
+
+
+class JournalEntry(NamedTuple):
+    """One line; ``time_ms`` is when it happened, UTC milliseconds."""
+
+    time_ms: int
+    kind: JournalKind
+    symbol: str
+    order_id: str
+    text: str
+    reason: str
+
+
+class Journal:
+    """An append-only list of entries."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[JournalEntry] = []
+
+    def record(
+        self,
+        time_ms: int,
+        kind: JournalKind,
+        text: str = "",
+        *,
+        symbol: str = "",
+        order_id: str = "",
+        reason: str = "",
+    ) -> None:
+        """Append one entry."""
+        self.entries.append(JournalEntry(time_ms, kind, symbol, order_id, text, reason))

@@ -1,0 +1,226 @@
+"""Where agents, strategies and backtests are found.
+
+``seawall.agents``, ``seawall.strategies`` and ``seawall.backtests`` each span two folders: the one
+that ships with Seawall, and the folder of the same name in the user's workspace, if there is one. A
+file therefore has one import name everywhere, ``seawall.agents.hold``, and what it defines can be
+pickled to a spawned process.
+
+A workspace is ``$SEAWALL_WORKSPACE``, or the working directory if it holds all three folders. It is
+found once, at import, and pinned in the environment so that child processes agree. Agents and
+strategies are code: whatever lies in the workspace runs with the user's rights.
+
+Installed packages add agents and strategies through the entry points ``seawall.agents`` and
+``seawall.strategies``.
+"""
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from seawall.errors import WorkspaceError
+
+KINDS = ("agents", "strategies", "backtests")
+VARIABLE = "SEAWALL_WORKSPACE"
+
+
+def _find_workspace() -> Path | None:
+    """Return the user's workspace, and pin it for the processes that this one starts.
+
+    ``None`` also where the variable names a folder that is no workspace: to raise here would break
+    ``import seawall`` and ``seawall --help``; ``folders`` raises as soon as content is wanted.
+    """
+    path = Path(os.environ.get(VARIABLE) or os.curdir).resolve()
+    if not all((path / kind).is_dir() for kind in KINDS):
+        return None
+    os.environ[VARIABLE] = str(path)
+    return path
+
+
+WORKSPACE = _find_workspace()
+
+
+def folders(kind: str, package: str) -> list[str]:
+    """Return the folders that one of the three packages spans: the shipped one, then the user's.
+
+    Raises:
+        WorkspaceError: ``$SEAWALL_WORKSPACE`` names no workspace, or a file of the workspace bears
+            the name of one that ships with Seawall.
+    """
+    shipped = _shipped(kind, Path(package))
+    if WORKSPACE is None:
+        if named := os.environ.get(VARIABLE):
+            raise WorkspaceError(
+                f"{VARIABLE} must name a folder that holds {', '.join(KINDS)}, is {named!r}: "
+                "create the folders or unset it"
+            )
+        return [str(shipped)]
+    theirs = WORKSPACE / kind
+    if theirs.resolve() == shipped.resolve():
+        return [str(shipped)]
+    # A private file too: `from ._rules import ...` of a user's agent would get the shipped one.
+    if twice := (_all_names(theirs) & _all_names(shipped)) - {"__init__.py"}:
+        raise WorkspaceError(
+            f"{kind}/{min(twice)} ships with Seawall; give the one in {theirs} another name"
+        )
+    return [str(shipped), str(theirs)]
+
+
+def load(name: str) -> Any:
+    """Return what a name such as ``"agents.sma_cross:SmaCross"`` stands for.
+
+    ``"agents.sma_cross"`` without a colon is the one agent or strategy that the file defines.
+    A name of an installed plugin is the name of its entry point; a file comes before a plugin.
+
+    Raises:
+        WorkspaceError: there is no such file or name, or importing it fails.
+    """
+    kind, _, rest = name.partition(".")
+    if kind not in ("agents", "strategies") or not rest:
+        raise WorkspaceError(
+            f"a name is agents.FILE, strategies.FILE or FILE:NAME behind it, is {name!r}: "
+            "write agents.buy_and_hold"
+        )
+    file, _, attribute = rest.partition(":")
+    plugins = entry_points(group=f"seawall.{kind}", name=rest)
+    if plugins and rest not in _file_names(kind):
+        return _load_plugin(kind, plugins)
+    module = _import(kind, file)
+    if not attribute:
+        return _only_definition(module, kind, file)
+    if not hasattr(module, attribute):
+        raise WorkspaceError(
+            f"{kind}/{file}.py defines no {attribute!r}{did_you_mean(attribute, vars(module))}"
+        )
+    return getattr(module, attribute)
+
+
+def list_names(kind: str) -> list[str]:
+    """Return the sorted names of all agents, strategies or backtests that can be found.
+
+    Raises:
+        WorkspaceError: the workspace cannot be used, see ``folders``.
+    """
+    plugins = () if kind == "backtests" else entry_points(group=f"seawall.{kind}")
+    return sorted(_file_names(kind) | {plugin.name for plugin in plugins})
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: a path as it stands, or the name of one in ``backtests/``.
+
+    Raises:
+        WorkspaceError: there is no such recipe.
+    """
+    if name.endswith(".toml") or Path(name).name != name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise WorkspaceError(
+            f"there is no recipe file {name}: `seawall list backtests` names those that ship"
+        )
+    package = import_module("seawall.backtests")
+    for folder in package.__path__:
+        if (path := Path(folder) / f"{name}.toml").is_file():
+            return path
+    raise WorkspaceError(
+        f"there is no recipe {name!r}{did_you_mean(name, list_names('backtests'))}; "
+        "`seawall list backtests` names them all"
+    )
+
+
+def _shipped(kind: str, package: Path) -> Path:
+    """Return the folder that ships: the top-level one in a checkout, the package's own in a wheel.
+
+    A wheel fills the package's own folder; site-packages may hold a stray pyproject.toml, and an
+    ``agents`` that is somebody else's.
+    """
+    checkout = package.parents[1]
+    is_checkout = (checkout / "pyproject.toml").is_file() and not _files(kind, package)
+    return checkout / kind if is_checkout else package
+
+
+def _all_names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("[!.]*.*") if path.suffix in {".py", ".toml"}}
+
+
+def _files(kind: str, folder: Path) -> list[Path]:
+    return list(folder.glob("[!_.]*.toml" if kind == "backtests" else "[!_.]*.py"))
+
+
+def _file_names(kind: str) -> set[str]:
+    package = import_module(f"seawall.{kind}")
+    return {path.stem for folder in package.__path__ for path in _files(kind, Path(folder))}
+
+
+def _load_plugin(kind: str, plugins: Iterable[EntryPoint]) -> Any:
+    first, *others = sorted(set(plugins), key=lambda plugin: plugin.value)
+    if others:
+        raise WorkspaceError(
+            f"two packages call a plugin {kind}.{first.name}, {first.value} and {others[0].value}: "
+            "uninstall one of them"
+        )
+    try:
+        return first.load()
+    except Exception as error:
+        raise WorkspaceError(
+            f"the plugin {kind}.{first.name} cannot be loaded from {first.value}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _import(kind: str, file: str) -> ModuleType:
+    if not all(part.isidentifier() for part in file.split(".")) or file.startswith("_"):
+        raise WorkspaceError(f"{kind}/{file}.py is no module name: use letters, digits and _")
+    name = f"seawall.{kind}.{file}"
+    try:
+        return import_module(name)
+    except WorkspaceError:
+        raise
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{name}.".startswith(f"{missing}."):
+            raise WorkspaceError(
+                f"there is no {kind}/{file}.py{did_you_mean(file, list_names(kind))}; "
+                f"`seawall list {kind}` names them all"
+            ) from None
+        if missing.startswith("seawall."):
+            raise WorkspaceError(f"{kind}/{file}.py imports {missing}: there is none") from error
+        raise WorkspaceError(
+            f"{kind}/{file}.py needs a package that is not installed: pip install "
+            f"{missing.partition('.')[0]}, or what provides it"
+        ) from error
+    except Exception as error:
+        raise WorkspaceError(
+            f"importing {kind}/{file}.py failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _only_definition(module: ModuleType, kind: str, file: str) -> Any:
+    """Return the one class or function of a file: the one named after it, else the only one."""
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and callable(value)
+        and getattr(value, "__module__", None) == module.__name__
+    }
+    wanted = file.rpartition(".")[2].replace("_", "").lower()
+    named = [value for name, value in own.items() if name.replace("_", "").lower() == wanted]
+    if len(named) == 1:
+        return named[0]
+    if len(own) == 1:
+        return next(iter(own.values()))
+    raise WorkspaceError(
+        f"{kind}/{file}.py must define one thing named after the file, defines "
+        f"{', '.join(sorted(own)) or 'nothing'}: name it, {kind}.{file}:NAME"
+    )
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return `` (did you mean 'X'?)`` with the nearest of the names, or nothing."""
+    close = get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
