@@ -7,12 +7,15 @@ The public names; everything else may move. They are imported when they are firs
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from seawall.workspace import load  # at once: the workspace is where Python was started
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from seawall.action import Cancel, Order, TargetWeight
     from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake
-    from seawall.analysis.compare import Comparison, compare
+    from seawall.analysis.compare import compare
+    from seawall.analysis.comparison import Comparison
     from seawall.analysis.report import write_report
     from seawall.engine.cerebro import Cerebro
     from seawall.engine.feed import ArrayFeed
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from seawall.recipe import Recipe
     from seawall.result import Result
     from seawall.strategy import AgentStrategy
-    from seawall.workspace import load
 
 _HOMES = {
     "Agent": "agent",
@@ -33,7 +35,7 @@ _HOMES = {
     "Cancel": "action",
     "Catalog": "market.catalog",
     "Cerebro": "engine.cerebro",
-    "Comparison": "analysis.compare",
+    "Comparison": "analysis.comparison",
     "Decision": "agent",
     "Feedback": "agent",
     "Observation": "observation",
@@ -44,7 +46,6 @@ _HOMES = {
     "TargetWeight": "action",
     "Wake": "agent",
     "compare": "analysis.compare",
-    "load": "workspace",
     "run": "engine.run",
     "write_report": "analysis.report",
 }

@@ -7,7 +7,6 @@ result by writing to one.
 """
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -22,49 +21,60 @@ _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
 class Window:
     """The visible part of one symbol's candles; it only grows.
 
-    In a backtest ``source`` is the whole series and ``reveal`` copies from it; a live feed appends.
+    A field is copied from the source when it is read, and only as far as it is visible: what nobody
+    reads costs nothing.
+
+    Attributes:
+        n_visible: bars that have closed.
+        n_open: bars whose open is known: one more, while an agent decides at the open.
+        place: of the symbol in the recipe, from 0.
     """
 
-    __slots__ = ("_source", "_times", "_times_source", "_values", "n_open", "n_visible")
+    __slots__ = (
+        "_copied", "_shown", "_source", "_times", "_values", "n_open", "n_visible", "place",
+    )  # fmt: skip
 
-    def __init__(self, source: Candles) -> None:
-        self._source = np.array([getattr(source, name) for name in CANDLE_FIELDS])
-        self._times_source = source.time_ms
-        self._values = np.full_like(self._source, np.nan)
-        self._times = np.zeros_like(source.time_ms)
-        self.n_visible = 0
-        self.n_open = 0
+    def __init__(self, source: Candles, place: int = 0) -> None:
+        self.place = place
+        self._source = [getattr(source, name) for name in CANDLE_FIELDS]
+        self._values = [np.full(len(source), np.nan) for _ in CANDLE_FIELDS]
+        self._shown = [_read_only(values) for values in self._values]
+        self._copied = [0] * len(CANDLE_FIELDS)
+        self._times = source.time_ms
+        self.n_visible = self.n_open = 0
 
-    def reveal(self, n_visible: int) -> None:
-        """Make the first ``n_visible`` bars visible, whole."""
-        start = self.n_visible
-        if n_visible > start:
-            self._values[:, start:n_visible] = self._source[:, start:n_visible]
-            self._times[start:n_visible] = self._times_source[start:n_visible]
-            self.n_visible = self.n_open = n_visible
+    def reveal(self, n_visible: int, n_open: int | None = None) -> None:
+        """Make the first ``n_visible`` bars visible, and the open of the next where it is known."""
+        self.n_visible = n_visible
+        self.n_open = n_visible if n_open is None else n_open
 
-    def reveal_open(self) -> None:
-        """Make the open of the next bar visible, for an agent that decides at the open."""
-        n = self.n_visible
-        self._values[_OPEN, n] = self._source[_OPEN, n]
-        self._times[n] = self._times_source[n]
-        self.n_open = n + 1
+    def field(self, row: int, n: int) -> FloatArray:
+        """Return a read-only view of the first ``n`` values of one field, of those visible."""
+        start = self._copied[row]
+        if n == start + 1:  # the usual case, read at every bar: an item is quicker than a slice
+            self._values[row][start] = self._source[row][start]
+            self._copied[row] = n
+        elif n > start:
+            self._values[row][start:n] = self._source[row][start:n]
+            self._copied[row] = n
+        return self._shown[row][:n]
+
+    def times(self, n: int) -> TimeArray:
+        """Return the first ``n`` open times, read-only: a copy, for later ones tell of gaps."""
+        times = self._times[:n].copy()
+        times.flags.writeable = False
+        return times
 
     def last_close(self) -> float:
         """Return the close of the last visible bar; nan before the first."""
-        return float(self._values[_CLOSE, self.n_visible - 1]) if self.n_visible else float("nan")
+        n = self.n_visible
+        return float(self._source[_CLOSE][n - 1]) if n else float("nan")
 
-    def field(self, row: int, n: int) -> FloatArray:
-        """Return a read-only view of the first ``n`` values of one field."""
-        view = self._values[row, :n]
-        view.flags.writeable = False
-        return view
 
-    def times(self, n: int) -> TimeArray:
-        """Return a read-only view of the first ``n`` open times."""
-        view = self._times[:n]
-        view.flags.writeable = False
-        return view
+def _read_only(values: FloatArray) -> FloatArray:
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 class SignalWindow:
@@ -172,37 +182,16 @@ class FillSeen:
 class Observation:
     """What an agent is shown; frozen, and still true when it is kept.
 
-    Attributes:
-        time_ms: now, int64 UTC milliseconds: the close of the last visible bar, or the open of the
-            bar that is about to trade where the agent decides at the open.
-        symbols: every symbol of the recipe; one that is not listed yet has an empty history.
-        cash: quote units, free to spend.
-        equity: quote units, cash and holdings at the last known prices.
-        quantities: base units held, by symbol.
-        orders: the resting orders.
-        fills: what was filled since the last decision.
+    A symbol that is not listed yet has an empty history and the price nan. Times are int64 UTC
+    milliseconds, prices quote units per base unit.
     """
 
-    __slots__ = (
-        "_at_open", "_counts", "_open_counts", "_signal_counts", "_signals", "_windows",
-        "cash", "equity", "fills", "orders", "quantities", "symbols", "time_ms",
-    )  # fmt: skip
+    __slots__ = ("_account", "_market")
 
-    _windows: Mapping[str, Window]
-    _signals: Mapping[str, SignalWindow]
-    _counts: tuple[int, ...]
-    _open_counts: tuple[int, ...]
-    _signal_counts: tuple[int, ...]
-    _at_open: bool
-    time_ms: int
-    symbols: tuple[str, ...]
-    cash: float
-    equity: float
-    quantities: Mapping[str, float]
-    orders: tuple[OpenOrder, ...]
-    fills: tuple[FillSeen, ...]
+    _market: "_Market"
+    _account: "_Account"
 
-    def __init__(  # every field is set once; the class is built for each bar and has to be quick
+    def __init__(  # built for each bar, it has to be quick: two fields are set, not twelve
         self,
         *,
         time_ms: int,
@@ -215,27 +204,11 @@ class Observation:
         fills: tuple[FillSeen, ...] = (),
         at_open: bool = False,
     ) -> None:
-        put = object.__setattr__
-        put(self, "time_ms", time_ms)
-        put(self, "symbols", tuple(windows))
-        put(self, "cash", cash)
-        put(self, "equity", equity)
-        put(self, "quantities", quantities)
-        put(self, "orders", orders)
-        put(self, "fills", fills)
-        put(self, "_windows", windows)
-        put(self, "_signals", signals)
-        counts = tuple([window.n_visible for window in windows.values()])
-        put(self, "_counts", counts)
-        put(
-            self, "_open_counts", tuple([w.n_open for w in windows.values()]) if at_open else counts
-        )
-        put(
-            self,
-            "_signal_counts",
-            tuple([s.n_visible for s in signals.values()]) if signals else (),
-        )
-        put(self, "_at_open", at_open)
+        counts = [window.n_visible for window in windows.values()]
+        opens = [window.n_open for window in windows.values()] if at_open else counts
+        known = [signal.n_visible for signal in signals.values()] if signals else counts
+        _put(self, "_market", (time_ms, windows, signals, counts, opens, known, at_open))
+        _put(self, "_account", (cash, equity, quantities, orders, fills))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
@@ -243,16 +216,49 @@ class Observation:
     def __delattr__(self, name: str) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be deleted")
 
+    @property
+    def time_ms(self) -> int:
+        """Now: the close of the last visible bar, or the open of the one about to trade."""
+        return self._market[0]
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the recipe."""
+        return tuple(self._market[1])
+
+    @property
+    def cash(self) -> float:
+        """Quote units, free to spend."""
+        return self._account[0]
+
+    @property
+    def equity(self) -> float:
+        """Quote units: cash and holdings at the last known prices."""
+        return self._account[1]
+
+    @property
+    def quantities(self) -> Mapping[str, float]:
+        """Base units held, by symbol; read-only."""
+        return self._account[2]
+
+    @property
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """The resting orders."""
+        return self._account[3]
+
+    @property
+    def fills(self) -> tuple[FillSeen, ...]:
+        """What was filled since the last decision."""
+        return self._account[4]
+
     def history(self, symbol: str | None = None) -> History:
         """Return the visible candles of ``symbol``, or of the first symbol.
 
         Raises:
             AgentError: the recipe has no such symbol.
         """
-        place = self._place(symbol)
-        return History(
-            self._windows[self.symbols[place]], self._counts[place], self._open_counts[place]
-        )
+        window = self._find(symbol)
+        return History(window, self._market[3][window.place], self._market[4][window.place])
 
     def prices(self, symbol: str | None = None) -> FloatArray:
         """Return the newest known price of every bar up to now, shape (n,), quote per base unit.
@@ -260,11 +266,11 @@ class Observation:
         These are the closes; where the agent decides at the open they are the opens, the last of
         which is the one about to trade.
         """
-        place = self._place(symbol)
-        window = self._windows[self.symbols[place]]
-        if self._at_open:
-            return window.field(_OPEN, self._open_counts[place])
-        return window.field(_CLOSE, self._counts[place])
+        market = self._market
+        window = self._find(symbol)
+        if market[6]:
+            return window.field(_OPEN, market[4][window.place])
+        return window.field(_CLOSE, market[3][window.place])
 
     def price(self, symbol: str | None = None) -> float:
         """Return the last known price; nan where the symbol is not listed yet."""
@@ -273,7 +279,7 @@ class Observation:
 
     def weight(self, symbol: str | None = None) -> float:
         """Return the share of the equity held in ``symbol``; 0.0 where equity is not > 0."""
-        name = self.symbols[self._place(symbol)]
+        name = symbol if symbol is not None else next(iter(self._market[1]))
         quantity = self.quantities.get(name, 0.0)
         if quantity == 0.0 or self.equity <= 0.0:
             return 0.0
@@ -282,7 +288,7 @@ class Observation:
     @property
     def signal_names(self) -> tuple[str, ...]:
         """The signals that the recipe names."""
-        return tuple(self._signals)
+        return tuple(self._market[2])
 
     def signal(self, name: str) -> float:
         """Return the newest known value of a signal; nan before the first is known."""
@@ -295,39 +301,45 @@ class Observation:
         Raises:
             AgentError: the recipe names no such signal.
         """
-        if name not in self._signals:
-            raise AgentError(f"there is no signal {name!r}: the recipe names {list(self._signals)}")
-        place = tuple(self._signals).index(name)
-        return self._signals[name].view(self._signal_counts[place])
+        signals = self._market[2]
+        if name not in signals:
+            raise AgentError(f"there is no signal {name!r}: the recipe names {list(signals)}")
+        return signals[name].view(self._market[5][list(signals).index(name)])
 
     def until(self, time_ms: int, timeframe_ms: int) -> "Observation":
         """Return what was known of the market at an earlier ``time_ms``; the account is today's.
 
         ``timeframe_ms`` is the length of a bar: a candle counts from its close on.
         """
-        earlier = copy(self)
-        windows = list(zip(self._windows.values(), self._counts, strict=True))
-        counts = [
-            int(np.searchsorted(w.times(n) + timeframe_ms, time_ms, "right")) for w, n in windows
+        _, windows, signals, counts, _, known, _ = self._market
+        closed = [
+            int(np.searchsorted(window.times(n) + timeframe_ms, time_ms, "right"))
+            for window, n in zip(windows.values(), counts, strict=True)
         ]
-        signals = list(zip(self._signals.values(), self._signal_counts, strict=True))
-        known = [int(np.searchsorted(s.view(n)[0], time_ms, "right")) for s, n in signals]
-        put = object.__setattr__
-        put(earlier, "time_ms", time_ms)
-        put(earlier, "_counts", tuple(counts))
-        put(earlier, "_open_counts", tuple(counts))
-        put(earlier, "_signal_counts", tuple(known))
+        known = [
+            int(np.searchsorted(signal.view(n)[0], time_ms, "right"))
+            for signal, n in zip(signals.values(), known, strict=False)
+        ]
+        earlier = object.__new__(Observation)
+        _put(earlier, "_market", (time_ms, windows, signals, closed, closed, known, False))
+        _put(earlier, "_account", self._account)
         return earlier
 
-    def __copy__(self) -> "Observation":
-        fresh = object.__new__(Observation)
-        for name in Observation.__slots__:
-            object.__setattr__(fresh, name, getattr(self, name))
-        return fresh
-
-    def _place(self, symbol: str | None) -> int:
+    def _find(self, symbol: str | None) -> Window:
+        windows = self._market[1]
         if symbol is None:
-            return 0
-        if symbol not in self._windows:
-            raise AgentError(f"there is no symbol {symbol!r}: the recipe has {list(self.symbols)}")
-        return self.symbols.index(symbol)
+            return next(iter(windows.values()))
+        window = windows.get(symbol)
+        if window is None:
+            raise AgentError(f"there is no symbol {symbol!r}: the recipe has {list(windows)}")
+        return window
+
+
+# time_ms, windows, signals, closed bars, opened bars and known values (one each), at the open?
+_Market = tuple[
+    int, Mapping[str, Window], Mapping[str, SignalWindow], list[int], list[int], list[int], bool
+]
+_Account = tuple[
+    float, float, Mapping[str, float], tuple[OpenOrder, ...], tuple[FillSeen, ...]
+]  # cash, equity, quantities, orders, fills
+_put = object.__setattr__

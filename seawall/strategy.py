@@ -9,6 +9,7 @@ overrides ``permit``; everything that happens is in the journal.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import backtrader as bt
@@ -78,7 +79,11 @@ class AgentStrategy(bt.Strategy):
         self.agent, self.journal = session.agent, session.journal
         self.symbols = tuple(session.windows)
         self.feeds = dict(zip(self.symbols, self.datas, strict=False))
-        self._counts = list(zip(session.windows.values(), session.n_closed.values(), strict=True))
+        closed = [counts.tolist() for counts in session.n_closed.values()]
+        self._counts = list(zip(session.windows.values(), closed, strict=True))
+        self._clock_ms: list[int] = session.clock_ms.tolist()
+        self._quantities: Mapping[str, float] = {}
+        self._is_changed = True
         self._at_open = session.info.decide_at == "open"
         self._step = -1
         self._is_halted = False
@@ -88,6 +93,7 @@ class AgentStrategy(bt.Strategy):
         self._fresh_fills: list[FillSeen] = []
         self._fit_ms = 0
         self._last: tuple[int, float] | None = None
+        self._teaches = hasattr(self.agent, "learn") or hasattr(self.agent, "fit")
         self.n_decisions = 0
 
     # What a job overrides -------------------------------------------------------------------------
@@ -122,34 +128,29 @@ class AgentStrategy(bt.Strategy):
         self.next()
 
     def next(self) -> None:
-        """At the close: reveal the bar, and ask."""
+        """At the close: ask."""
         self._step = step = self._step + 1
-        for window, closed in self._counts:
-            window.reveal(int(closed[step]))
         if not self._at_open:
-            self._ask(int(self.session.clock_ms[step]))
+            self._ask(self._clock_ms[step], step)
 
     def next_open(self) -> None:
-        """At the open: reveal nothing but the open, and ask."""
-        if self._at_open:
-            time_ms = int(self.session.clock_ms[self._step + 1]) - self.session.info.timeframe_ms
-            for window, closed in self._counts:
-                if closed[self._step + 1] > window.n_visible:
-                    window.reveal_open()
-            self._ask(time_ms)
+        """At the open: reveal nothing but the open, and ask; the last one only values the account."""
+        step = self._step + 1
+        if self._at_open and step + 1 < len(self._clock_ms):
+            self._ask(self._clock_ms[step] - self.session.info.timeframe_ms, step)
 
-    def _ask(self, time_ms: int) -> None:
+    def _ask(self, time_ms: int, step: int) -> None:
         """One decision: observe, decide, permit, carry out."""
         if time_ms < self.session.since_ms or self._is_halted:
             return
+        self._reveal(step)
         if time_ms < self._wake_ms and not self._is_woken():
             return
         observation = self.observe(time_ms)
         if why := self.halt(observation):
             self._end_trading(observation, why)
             return
-        decision = self._decide(observation)
-        for action in decision.actions:
+        for action in self._decide(observation).actions:
             permitted = self.permit(action, observation)
             if isinstance(permitted, str):
                 self._record("refused", to_json(action), reason=permitted, symbol=_symbol(action))
@@ -162,20 +163,33 @@ class AgentStrategy(bt.Strategy):
 
     # Observation and decision ---------------------------------------------------------------------
 
+    def _reveal(self, step: int) -> None:
+        """Make visible what has closed by this step; at the open, also the opens that trade now."""
+        for window, closed in self._counts:
+            if self._at_open:
+                before = closed[step - 1] if step else 0
+                window.reveal(before, closed[step])
+            else:
+                window.n_visible = window.n_open = closed[step]
+
     def observe(self, time_ms: int) -> Observation:
         """Return what may be known now."""
-        for window in self.session.signals.values():
-            window.reveal_until(time_ms)
-        broker = self.broker
+        session, broker = self.session, self.broker
+        if session.signals:
+            for window in session.signals.values():
+                window.reveal_until(time_ms)
+        if self._is_changed:
+            held = {s: broker.getposition(data).size for s, data in self.feeds.items()}
+            self._quantities, self._is_changed = MappingProxyType(held), False
         return Observation(
             time_ms=time_ms,
-            windows=self.session.windows,
-            signals=self.session.signals,
+            windows=session.windows,
+            signals=session.signals,
             cash=broker.getcash(),
             equity=broker.getvalue(),
-            quantities={s: broker.getposition(d).size for s, d in self.feeds.items()},
+            quantities=self._quantities,
             orders=self._open_orders() if self._alive else (),
-            fills=self._new_fills(),
+            fills=self._new_fills() if self._fresh_fills else (),
             at_open=self._at_open,
         )
 
@@ -183,12 +197,16 @@ class AgentStrategy(bt.Strategy):
         """Return the agent's decision; whatever goes wrong in it is an abstention."""
         self.n_decisions += 1
         try:
-            self._teach(observation)
-            decision = to_decision(self.agent.decide(observation), self.symbols)
+            if self._teaches:
+                self._teach(observation)
+            answer = self.agent.decide(observation)
+            if answer is None and self._wake is _NO_WAKE:
+                return _NOTHING
+            decision = to_decision(answer, self.symbols)
         except Exception as error:  # noqa: BLE001 - an agent may raise anything; it has then abstained
             self._wake_ms, self._wake = 0, _NO_WAKE
             self._record("abstained", f"{type(error).__name__}: {error}")
-            return Decision()
+            return _NOTHING
         self._fall_asleep(decision.wake, observation.time_ms)
         if decision.actions or decision.reason:
             text = "; ".join(_describe(action) for action in decision.actions)
@@ -313,10 +331,11 @@ class AgentStrategy(bt.Strategy):
 
     def notify_order(self, order: Any) -> None:
         """Keep the list of living orders, and what was filled since the last decision."""
+        self._is_changed = True
         for bit in order.executed.iterpending():
             self._fresh_fills.append(
                 FillSeen(
-                    time_ms=int(self.session.clock_ms[self._step + 1]),
+                    time_ms=self._clock_ms[self._step + 1],
                     order_id=str(order.ref),
                     symbol=order.data._name,  # noqa: SLF001 - backtrader's public name of a feed
                     quantity=bit.size,
@@ -335,21 +354,20 @@ class AgentStrategy(bt.Strategy):
         return tuple([_seen(order) for order in self._alive.values() if order.alive()])
 
     def _new_fills(self) -> tuple[FillSeen, ...]:
-        if not self._fresh_fills:
-            return ()
         fresh = tuple(self._fresh_fills)
         self._fresh_fills.clear()
         return fresh
 
     def _record(self, kind: JournalKind, text: str, *, reason: str = "", symbol: str = "") -> None:
         step = self._step + (1 if self._at_open else 0)
-        time_ms = int(self.session.clock_ms[step])
+        time_ms = self._clock_ms[step]
         if self._at_open:
             time_ms -= self.session.info.timeframe_ms
         self.journal.record(time_ms, kind, text, reason=reason, symbol=symbol)
 
 
 _NO_WAKE = Wake()
+_NOTHING = Decision()
 _MARGIN = "backtrader's own fill rules: not enough cash at the open it is filled at"
 _NO_PRICE = "an order needs a price and equity > 0: the symbol has not traded yet"
 

@@ -39,8 +39,8 @@ def test_a_round_trip_in_parts() -> None:
 def test_a_fill_that_crosses_zero_ends_one_trade_and_begins_the_next() -> None:
     """Long 1 at 100, sell 3 at 110, buy 2 at 100: +10 long, then +20 short; the fee is split 1:2."""
     first, second = closed_trades([fill(1, 100), fill(-3, 110, fee=3), fill(2, 100)])
-    assert (first.pnl, first.fees) == (pytest.approx(9.0), pytest.approx(1.0))
-    assert (second.quantity, second.pnl) == (-2.0, pytest.approx(18.0))
+    assert [first.pnl, first.fees] == pytest.approx([9.0, 1.0])
+    assert [second.quantity, second.pnl] == pytest.approx([-2.0, 18.0])
 
 
 def test_an_open_position_is_no_closed_trade() -> None:

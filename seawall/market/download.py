@@ -112,17 +112,10 @@ def download(
         opening.ask(lambda: checked(exchange, exchange.load_markets(reload=True)))
     filters = _find_filters(exchange, request)
     present_ms = _present_ms(opening, now_ms)
-    closed_ms = present_ms - key.timeframe_ms + 1 if key.kind != "funding" else present_ms + 1
-    stop_ms = closed_ms if request.until_ms is None else min(closed_ms, request.until_ms)
-    if request.since_ms >= stop_ms:
-        raise ExchangeError(
-            f"a download must begin before it ends, begins at {to_time_text(request.since_ms)} and "
-            f"ends at {to_time_text(stop_ms)} (the last closed one): take an earlier --since"
-        )
     run = _Download(
         asker=Asker(exchange=exchange, sleep=sleep),
         key=key,
-        window=(request.since_ms, stop_ms),
+        window=_find_window(key, request, present_ms),
         catalog=catalog,
         fetched_ms=present_ms,
         filters=filters,
@@ -290,6 +283,18 @@ def _present_ms(asker: Asker, now_ms: int) -> int:
         return now_ms
     told = asker.ask(asker.exchange.fetch_time)
     return now_ms if told is None else int(told)
+
+
+def _find_window(key: SeriesKey, request: DownloadRequest, present_ms: int) -> Interval:
+    """Return the times to fetch: up to the last candle that has closed, or rate that was paid."""
+    closed_ms = present_ms + 1 - (0 if key.kind == "funding" else key.timeframe_ms)
+    stop_ms = closed_ms if request.until_ms is None else min(closed_ms, request.until_ms)
+    if request.since_ms >= stop_ms:
+        raise ExchangeError(
+            f"a download must begin before it ends, begins at {to_time_text(request.since_ms)} and "
+            f"ends at {to_time_text(stop_ms)} (the last closed one): take an earlier --since"
+        )
+    return request.since_ms, stop_ms
 
 
 def _to_series(key: SeriesKey, rows: FloatArray) -> Series:

@@ -4,7 +4,7 @@ A candle is stamped with its OPEN time, as exchanges do; it is *visible* only fr
 ``time_ms + timeframe_ms`` on. A signal carries the time from which it was known.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import Literal, TypeVar
 
@@ -143,7 +143,7 @@ Series = Candles | Signal
 S = TypeVar("S", Candles, Signal)
 
 
-def _arrays(series: S) -> dict[str, NDArray[np.generic]]:
+def _arrays(series: Series) -> dict[str, NDArray[np.generic]]:
     found = {f.name: getattr(series, f.name) for f in fields(series)}
     return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
@@ -185,8 +185,7 @@ def _between(series: S, since_ms: int | None, until_ms: int | None) -> S:
     start = 0 if since_ms is None else int(np.searchsorted(series.time_ms, since_ms))
     stop = len(series) if until_ms is None else int(np.searchsorted(series.time_ms, until_ms))
     cut = {name: array[start:stop] for name, array in _arrays(series).items()}
-    rest = {f.name: getattr(series, f.name) for f in fields(series) if f.name not in cut}
-    return type(series)(**rest, **cut)
+    return replace(series, **cut)  # type: ignore[arg-type]  # each stands for the array of its name
 
 
 def _hash(series: Series) -> str:

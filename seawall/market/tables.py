@@ -5,6 +5,8 @@ under plain lower case names. Nothing is dropped, and nothing is sorted but a fi
 backwards in time.
 """
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,8 @@ _SHORT_NAMES = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume
 KNOWN_NAMES = ("known_at", "known_ms", "published_at")
 RATE_NAMES = ("funding_rate", "fundingrate", "last_funding_rate", "rate", "value", "open")
 _KNOWN_COLUMNS = {*TIME_NAMES, *CANDLE_FIELDS, *KNOWN_NAMES, *RATE_NAMES, "symbol"}
+# What pandas, pyarrow and the unpackers raise on a damaged file, some of it through a base class.
+_UNREADABLE = (ValueError, OSError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 # A number of this size and more is counted in the unit: 1e11 s is the year 5138, 1e11 ms is 1973.
 _UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (0.0, "s"))
 
@@ -108,7 +112,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
         raise DataError(f"a file must end in {', '.join(SUFFIXES)}, is {path}: convert it")
     try:
         frame = _parse(path)
-    except (ValueError, OSError, ArithmeticError) as error:  # those of pyarrow and pandas are such
+    except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:150]
         raise DataError(
             f"{path} cannot be read as its name says ({reason}): fetch it again"

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios in one run to what a user would pick instead."""

@@ -1,0 +1,230 @@
+"""Run several agents on one path and say which of them can be told apart.
+
+Cash and buy-and-hold always run beside the agents, and each agent meets random ones that are in the
+market as long and trade as much as it does (see ``chance``). Intervals are paired (``statistics``).
+
+An agent's rank is 1 + the number of agents that are told apart from it and lie above it: agents
+that cannot be told apart from a better one share its rank, so the table shows ties as ties.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from seawall.analysis.chance import N_RANDOM, Chance, match, play
+from seawall.analysis.comparison import Comparison, Pair, Standing
+from seawall.analysis.contender import Contender, to_contender
+from seawall.analysis.figures import to_ms
+from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
+from seawall.engine.run import run
+from seawall.engine.world import ReportFetch, build_world
+from seawall.errors import SeawallError
+from seawall.market.catalog import Catalog
+from seawall.recipe import Recipe
+from seawall.result import Result
+
+ALWAYS = ("cash", "buy_and_hold")
+_STEPS = 1_000  # of the progress, per agent
+_BOOTSTRAP_STREAM, _CHANCE_STREAM = 1, 2  # the seed's streams: one does not move the other
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(kw_only=True)
+class _Course:
+    """What has been run so far: results by shown name, and why others have none."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    recipe: Recipe,
+    agents: Sequence[str],
+    *,
+    catalog: Catalog | None = None,
+    offline: bool = True,
+    progress: Advance | None = None,
+    on_fetch: ReportFetch = lambda _key, _progress: None,
+    n_random: int = N_RANDOM,
+) -> Comparison:
+    """Return how the agents did on the recipe's path, beside cash, buy-and-hold and chance.
+
+    Args:
+        recipe: market, job, costs and seed; its own agent's parameters apply to the agent of the
+            same name.
+        agents: names, ``sma_cross`` or ``agents.sma_cross`` or ``sma_cross{fast=10}``. One that
+            fails does not stop the others: its standing says why.
+        catalog: where market data are; the default one if None.
+        offline: a series that the catalog lacks is an error; else it is fetched first.
+        progress: called now and then with steps done and steps in all.
+        on_fetch: called with a series' key and how far its download is.
+        n_random: random agents per agent.
+
+    Raises:
+        RecipeError: the recipe, or a name in ``agents``, is not allowed.
+        DataError: market data are missing or not usable.
+    """
+    store = catalog or Catalog()
+    contenders = _with_always(agents)
+    course = _Course()
+    for place, contender in enumerate(contenders):
+        _run_one(
+            contender,
+            recipe,
+            course,
+            catalog=store,
+            offline=offline,
+            on_fetch=on_fetch,
+            progress=_part(progress, place, len(contenders)),
+        )
+    chances = _play_chances(recipe, course.results, store, n_random=n_random, progress=progress)
+    return _conclude(recipe, contenders, course, chances)
+
+
+def _with_always(agents: Sequence[str]) -> list[Contender]:
+    """Return the contenders, cash and buy-and-hold first; one that is named twice runs once."""
+    found: dict[str, Contender] = {}
+    for text in (*ALWAYS, *agents):
+        contender = to_contender(text)
+        found.setdefault(contender.name, contender)
+    return list(found.values())
+
+
+def _run_one(
+    contender: Contender,
+    recipe: Recipe,
+    course: _Course,
+    *,
+    catalog: Catalog,
+    offline: bool,
+    on_fetch: ReportFetch,
+    progress: Advance | None,
+) -> None:
+    """Run one agent; what stops cash or buy-and-hold would stop every agent, and is raised."""
+    try:
+        course.results[contender.name] = run(
+            contender.recipe(recipe),
+            catalog=catalog,
+            offline=offline,
+            on_fetch=on_fetch,
+            progress=progress,
+        )
+    except SeawallError as error:
+        if contender.name in ALWAYS:
+            raise
+        course.errors[contender.name] = str(error)
+    except Exception as error:  # noqa: BLE001 - an agent is somebody else's code
+        course.errors[contender.name] = f"{type(error).__name__}: {error}"
+
+
+def _part(progress: Advance | None, place: int, n_agents: int) -> Advance | None:
+    """Return a progress for one run that moves its part of the whole."""
+    if progress is None:
+        return None
+
+    def advance(done: int, total: int) -> None:
+        progress(_STEPS * place + _STEPS * done // max(total, 1), _STEPS * (n_agents + 1))
+
+    return advance
+
+
+def _play_chances(
+    recipe: Recipe,
+    results: Mapping[str, Result],
+    catalog: Catalog,
+    *,
+    n_random: int,
+    progress: Advance | None,
+) -> dict[str, Chance]:
+    world = build_world(recipe, catalog, offline=True)
+    chances = {}
+    for place, (name, result) in enumerate(results.items()):
+        rng = _stream(recipe, _CHANCE_STREAM, name)
+        chances[name] = play(recipe, world, match(result, world), n_random=n_random, rng=rng)
+        if progress is not None:
+            done = _STEPS * len(results) + _STEPS * (place + 1) // len(results)
+            progress(done, _STEPS * (len(results) + 1))
+    return chances
+
+
+def _conclude(
+    recipe: Recipe,
+    contenders: Sequence[Contender],
+    course: _Course,
+    chances: Mapping[str, Chance],
+) -> Comparison:
+    results = course.results
+    equity = pd.DataFrame({name: result.equity["equity"] for name, result in results.items()})
+    pairs = _pairs(recipe, equity)
+    first = next(iter(results.values()))
+    standings = [
+        _standing(contender.name, course, chances, n_above=count_above(contender.name, pairs))
+        for contender in contenders
+    ]
+    return Comparison(
+        recipe=recipe,
+        standings=tuple(sorted(standings, key=_order)),
+        pairs=tuple(pairs),
+        labels=first.labels,
+        versions=first.versions,
+        data=first.data,
+        equity=equity,
+        quality=first.quality,
+        random_returns=pd.DataFrame({name: chance.returns for name, chance in chances.items()}),
+        fans=pd.concat([c.fan.assign(agent=name) for name, c in chances.items()]),
+    )
+
+
+def _pairs(recipe: Recipe, equity: pd.DataFrame) -> list[Pair]:
+    """Return the difference of every two agents, the one that ended higher first."""
+    rows = period_ends(to_ms(equity.index))
+    # The first row is the start: it begins the first period.
+    rows = rows if rows[0] == 0 else np.concatenate([[0], rows])
+    curves = {str(name): equity[name].to_numpy(dtype=np.float64)[rows] for name in equity.columns}
+    pairs = []
+    for one, other in combinations(curves, 2):
+        high, low = (one, other) if curves[one][-1] >= curves[other][-1] else (other, one)
+        rng = _stream(recipe, _BOOTSTRAP_STREAM, *sorted((high, low)))
+        found = difference(curves[high], curves[low], rng)
+        pairs.append(Pair(first=high, second=low, difference=found))
+    return pairs
+
+
+def _stream(recipe: Recipe, number: int, *names: str) -> np.random.Generator:
+    """Return random numbers that depend on the seed and the agents, not on who else runs."""
+    digest = sha256("\0".join(names).encode()).digest()
+    return np.random.default_rng([recipe.seed, number, int.from_bytes(digest[:8], "big")])
+
+
+def count_above(name: str, pairs: Sequence[Pair]) -> int:
+    """Return how many agents lie above ``name`` and are told apart from it."""
+    return sum(pair.second == name and pair.difference.is_told_apart for pair in pairs)
+
+
+def _standing(
+    name: str, course: _Course, chances: Mapping[str, Chance], *, n_above: int
+) -> Standing:
+    if name not in course.results:
+        return Standing(name=name, error=course.errors[name])
+    metrics, chance = course.results[name].metrics, chances[name]
+    others = chance.returns if chance.has_luck else chance.returns[:0]
+    return Standing(
+        name=name,
+        rank=1 + n_above,
+        metrics=metrics,
+        percentile=percentile_among(metrics.total_return, others),
+        share_of_chance=share_of_chance(metrics.total_return, others),
+        chance_turnover=chance.turnover,
+        chance_exposure=chance.exposure,
+    )
+
+
+def _order(standing: Standing) -> tuple[int, float, str]:
+    if standing.metrics is None:
+        return (10**9, 0.0, standing.name)
+    return (standing.rank, -standing.metrics.total_return, standing.name)

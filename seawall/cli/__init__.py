@@ -1,0 +1,54 @@
+"""The command line: ``seawall VERB``.
+
+Every verb takes ``--json``, is quiet where there is no terminal, and ends with a stable exit code:
+0 done, 1 to 8 as in ``seawall.errors`` (2 also for a wrong command line), 130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from seawall import __version__
+from seawall.cli import run, show
+from seawall.cli.agents import check_app, new_app
+from seawall.cli.data import app as data_app
+from seawall.cli.screen import say
+from seawall.errors import SeawallError
+
+app = typer.Typer(
+    name="seawall",
+    help="Backtest agents in crypto and DeFi, compare them, and trust the numbers.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data", help="Market data: get, import, list, check.")
+app.add_typer(new_app, name="new", help="Start something of your own.")
+app.add_typer(check_app, name="check", help="Check an agent or a strategy, look-ahead included.")
+for command in (run.demo, run.run, run.compare, run.report, show.list_, show.show, show.doctor):
+    app.command(name=command.__name__.rstrip("_"))(command)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"seawall {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(  # noqa: FBT001 - an option is given by name
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Backtest agents in crypto and DeFi, compare them, and trust the numbers."""
+    del version
+
+
+def main() -> None:
+    """Run the command line; what is wrong is one line on stderr and an exit code."""
+    try:
+        app()
+    except SeawallError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)

@@ -1,0 +1,149 @@
+"""``seawall new agent``, ``seawall check agent`` and ``seawall check strategy``."""
+
+from keyword import iskeyword
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seawall import workspace
+from seawall.cli import screen
+from seawall.errors import AgentError, WorkspaceError
+from seawall.recipe import Recipe, parse_setting
+
+if TYPE_CHECKING:
+    from seawall.conformance import Report
+
+new_app = typer.Typer(no_args_is_help=True)
+check_app = typer.Typer(no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(help="As in a recipe: sma_cross, or agents.sma_cross.")]
+_Market = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Check it in this recipe's market; else a made-up one."),
+]
+_Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE: one of its parameters.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
+
+
+@new_app.callback()
+def _new() -> None:
+    """Start something of your own."""
+
+
+@check_app.callback()
+def _check() -> None:
+    """Check an agent or a strategy, look-ahead included."""
+
+
+@new_app.command("agent")
+def new_agent(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],
+    *,
+    as_json: _AsJson = False,
+) -> None:
+    """Write a working agent and its test into the workspace."""
+    home = workspace.WORKSPACE or Path.cwd()
+    agent, test = home / "agents" / f"{name}.py", home / "tests" / f"test_{name}.py"
+    _check_name(name)
+    for path in (agent, test):
+        if path.exists():
+            raise WorkspaceError(f"{path} is there already: choose another name")
+    created = _make_folders(home)
+    words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
+    templates = Path(__file__).parent / "templates"
+    for path in (agent, test):
+        template = templates / ("agent.txt" if path is agent else "test_agent.txt")
+        text = Template(template.read_text(encoding="utf-8")).substitute(words)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    if as_json:
+        made = {"agent": str(agent), "test": str(test), "created": [str(p) for p in created]}
+        screen.print_json(made)
+        return
+    if created:
+        screen.say(f"{home} is a workspace now: it holds {', '.join(workspace.KINDS)}")
+    screen.say(
+        f"agent  {agent}\ntest   {test}\n"
+        f"next   edit decide(), then\n"
+        f"       seawall check agent {name}\n"
+        f"       seawall run demo --set agent.name={name}\n"
+        f"       python -m pytest {test.relative_to(home)}"
+    )
+
+
+@check_app.command("agent")
+def check_agent(
+    name: _Name,
+    recipe: _Market = None,
+    settings: _Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
+    *,
+    as_json: _AsJson = False,
+) -> None:
+    """Run the conformance suite on an agent; exit code 6 where it fails."""
+    from seawall.conformance import check_agent as check
+
+    parameters = _parse_parameters(settings, "agent")
+    with screen.progress(f"checking {name}") as advance:
+        report = check(name, recipe=_load(recipe), parameters=parameters, progress=advance)
+    _show(report, as_json=as_json)
+
+
+@check_app.command("strategy")
+def check_strategy(
+    name: Annotated[str, typer.Argument(help="As in a recipe: golden_cross.")],
+    recipe: _Market = None,
+    settings: _Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
+    *,
+    as_json: _AsJson = False,
+) -> None:
+    """Look for look-ahead in a strategy, plain backtrader code included; exit code 6 if found."""
+    from seawall.conformance import check_strategy as check
+
+    parameters = _parse_parameters(settings, "strategy")
+    with screen.progress(f"checking {name}") as advance:
+        report = check(name, recipe=_load(recipe), parameters=parameters, progress=advance)
+    _show(report, as_json=as_json)
+
+
+def _load(recipe: str | None) -> Recipe | None:
+    return None if recipe is None else Recipe.from_file(workspace.find_recipe(recipe))
+
+
+def _parse_parameters(settings: list[str], section: str) -> dict[str, object] | None:
+    parsed = dict(parse_setting(text) for text in settings)
+    return {key.removeprefix(f"{section}."): value for key, value in parsed.items()} or None
+
+
+def _show(report: "Report", *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(report.to_dict())
+    else:
+        rows = [(f.check, "passed" if f.passed else "FAILED") for f in report.findings]
+        screen.print_table(report.name, ("check", ""), rows)
+    failed = [finding for finding in report.findings if not finding.passed]
+    if failed:
+        if not as_json:
+            for finding in failed:
+                screen.say(f"{finding.check}\n    {finding.detail}")
+        raise AgentError(f"{report.name} fails {len(failed)} of {len(report.findings)} checks")
+
+
+def _check_name(name: str) -> None:
+    if not name.isidentifier() or not name.isascii() or iskeyword(name) or name.startswith("_"):
+        raise WorkspaceError(
+            f"a name is lower-case letters, digits and _, is {name!r}: write my_agent"
+        )
+    if name != name.lower():
+        raise WorkspaceError(f"a name is in lower case, is {name!r}: write {name.lower()}")
+    if name in workspace.list_names("agents"):
+        raise WorkspaceError(f"there is an agent {name!r} already: choose another name")
+
+
+def _make_folders(home: Path) -> list[Path]:
+    """Make a folder a workspace; return what had to be created."""
+    missing = [home / kind for kind in workspace.KINDS if not (home / kind).is_dir()]
+    for folder in missing:
+        folder.mkdir(parents=True)
+    return missing

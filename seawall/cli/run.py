@@ -1,0 +1,209 @@
+"""``seawall demo``, ``run``, ``compare`` and ``report``."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seawall import workspace
+from seawall.cli import screen
+
+if TYPE_CHECKING:
+    from seawall.analysis.comparison import Comparison
+    from seawall.engine.world import ReportFetch
+    from seawall.recipe import Recipe
+    from seawall.result import Result
+
+RecipeName = Annotated[str, typer.Argument(help="A TOML file, or the name of one in backtests/.")]
+Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE, such as agent.fast=10.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to; results/NAME-ID otherwise.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never fetch data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
+
+DEMO = "demo"
+DEMO_AGENTS = "sma_cross,macd,rsi,bollinger,donchian,momentum,dca"
+
+
+def run(
+    recipe: RecipeName,
+    settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
+    out: Out = None,
+    *,
+    offline: Offline = False,
+    png: Annotated[bool, typer.Option("--png", help="Write the main figure too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Backtest one recipe; print its metrics, write the result and the report."""
+    from seawall.analysis.report import write_report
+    from seawall.engine.run import run as run_recipe
+
+    loaded = _load_recipe(recipe, settings)
+    with screen.progress(loaded.name) as advance, _fetching() as on_fetch:
+        result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
+    folder = result.save(out or _results() / f"{loaded.name}-{loaded.id}")
+    report_path = write_report(result, folder / "report.html")
+    figure = _write_png(result, folder) if png else None
+    if as_json:
+        screen.print_json({**result.summary(), "folder": str(folder), "report": str(report_path)})
+        return
+    _print_result(result)
+    screen.say(
+        f"result  {folder}\nreport  {report_path}" + (f"\nfigure  {figure}" if figure else "")
+    )
+
+
+def compare(
+    recipe: RecipeName,
+    agents: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
+    out: Out = None,
+    *,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare agents on one path, with cash, buy-and-hold and matched-random agents beside them."""
+    loaded = _load_recipe(recipe, settings)
+    _compare(loaded, agents, out, offline=offline, as_json=as_json)
+
+
+def demo(out: Out = None, *, as_json: AsJson = False) -> None:
+    """Compare the shipped agents on a simulated market: no network, no key, under a minute."""
+    loaded = _load_recipe(DEMO, [])
+    _compare(loaded, DEMO_AGENTS, out, offline=True, as_json=as_json)
+
+
+def report(
+    result: Annotated[Path, typer.Argument(help="A folder that run or compare has written.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; FOLDER/report.html otherwise.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a stored result again."""
+    from seawall.analysis.report import write_report
+
+    path = write_report(_load_stored(result), out or result / "report.html")
+    if as_json:
+        screen.print_json({"report": str(path)})
+    else:
+        screen.say(f"report  {path}")
+
+
+def _compare(
+    recipe: "Recipe", agents: str, out: Path | None, *, offline: bool, as_json: bool
+) -> None:
+    from seawall.analysis.compare import compare as compare_agents
+    from seawall.analysis.contender import split_names
+    from seawall.analysis.report import write_report
+
+    names = split_names(agents)
+    with screen.progress(recipe.name) as advance, _fetching() as on_fetch:
+        comparison = compare_agents(
+            recipe, names, offline=offline, progress=advance, on_fetch=on_fetch
+        )
+    folder = comparison.save(out or _results() / f"compare-{recipe.name}-{recipe.id}")
+    path = write_report(comparison, folder / "report.html")
+    if as_json:
+        screen.print_json({**comparison.summary(), "folder": str(folder), "report": str(path)})
+        return
+    _print_comparison(comparison)
+    screen.say(f"result  {folder}\nreport  {path}")
+
+
+def _load_recipe(name: str, settings: Iterable[str]) -> "Recipe":
+    from seawall.recipe import Recipe, parse_setting
+
+    recipe = Recipe.from_file(workspace.find_recipe(name))
+    return recipe.with_settings(dict(parse_setting(text) for text in settings))
+
+
+def _load_stored(folder: Path) -> "Result | Comparison":
+    from seawall.analysis.comparison import COMPARISON_FILE, Comparison
+    from seawall.result import Result
+
+    if (folder / COMPARISON_FILE).is_file():
+        return Comparison.load(folder)
+    return Result.load(folder)
+
+
+def _results() -> Path:
+    return (workspace.WORKSPACE or Path.cwd()) / "results"
+
+
+@contextmanager
+def _fetching() -> Iterator["ReportFetch"]:
+    """Show a bar per series while data are fetched; a line each where there is no terminal."""
+    from seawall.market.download import Progress as Fetched
+    from seawall.market.series import SeriesKey
+
+    if not screen.err.is_terminal:
+        yield lambda _key, _fetched: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=screen.err, transient=True) as bars:
+        tasks = {}
+
+        def show(key: SeriesKey, fetched: Fetched) -> None:
+            if key not in tasks:
+                tasks[key] = bars.add_task(f"fetching {key}", rows=0)
+            bars.update(
+                tasks[key], completed=fetched.done_ms, total=fetched.total_ms, rows=fetched.rows
+            )
+
+        yield show
+
+
+def _write_png(result: "Result", folder: Path) -> Path:
+    from seawall.analysis.png import write_png
+
+    return write_png(result, folder / "figure.png")
+
+
+def _print_result(result: "Result") -> None:
+    title = " · ".join((result.recipe.name, result.agent, *result.labels))
+    ours, theirs = result.metrics, result.benchmark
+    percents = ("total_return", "annual_return", "volatility", "max_drawdown", "exposure")
+    rows = [
+        (
+            name.replace("_", " "),
+            screen.percent(getattr(ours, name)),
+            screen.percent(getattr(theirs, name)),
+        )
+        for name in percents
+    ]
+    plain = ("sharpe", "sortino", "calmar", "turnover", "n_trades", "win_rate", "profit_factor")
+    rows += [
+        (
+            name.replace("_", " "),
+            screen.number(getattr(ours, name)),
+            screen.number(getattr(theirs, name)),
+        )
+        for name in plain
+    ]
+    rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
+    screen.print_table(title, ("", "agent", "buy and hold"), rows)
+    if result.band.pessimistic != result.band.optimistic:
+        low, high = screen.percent(result.band.pessimistic), screen.percent(result.band.optimistic)
+        screen.say(
+            f"{result.band.n_ambiguous} fills depend on what bars do not tell: "
+            f"the total return lies between {low} (shown) and {high}"
+        )
+    if refused := result.counts.get("refused", 0):
+        screen.say(f"{refused} actions were refused: the journal says why")
+    if abstained := result.counts.get("abstained", 0):
+        screen.say(f"the agent abstained {abstained} times: the journal says why")
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    header, rows = comparison.to_table()
+    screen.print_table(comparison.title, header, rows)
+    for note in comparison.notes:
+        screen.say(note)

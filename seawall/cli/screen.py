@@ -1,0 +1,73 @@
+"""What a person or a program sees: tables, progress and JSON, on the right stream.
+
+Results go to stdout, everything else to stderr. Progress shows on a terminal only. With ``--json``
+stdout holds one JSON value and nothing else.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Advance(Protocol):
+    """Called with how much is done and how much there is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show it."""
+
+
+def print_json(value: object) -> None:
+    """Write one JSON value to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to stdout: the first column to the left, the others to the right."""
+    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    for place, name in enumerate(header):
+        table.add_column(escape(name), justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    out.print(table)
+
+
+def say(text: str) -> None:
+    """Write a line for the person at the terminal to stderr."""
+    err.print(escape(text), soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Advance]:
+    """Show a bar on stderr while something long runs; nothing where stderr is no terminal."""
+    if not err.is_terminal:
+        yield lambda done, total: None  # noqa: ARG005 - named as the protocol has them
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(escape(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return ``12.34 %``; a dash where there is no number."""
+    return "-" if value is None or value != value else f"{100 * value:,.{digits}f} %"  # noqa: PLR0124 - nan
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return ``1,234.50``; a dash where there is no number."""
+    return "-" if value is None or value != value else f"{value:,.{digits}f}"  # noqa: PLR0124 - nan

@@ -1,0 +1,98 @@
+"""The checks that need no engine: an agent rehearsed in small worlds, in this process."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from seawall.agent import Agent, Answer
+from seawall.conformance.rehearsal import MakeAgent, Rehearsal, Take, rehearse
+from seawall.conformance.report import Finding
+from seawall.conformance.worlds import TestWorld, make_worlds
+from seawall.observation import Observation
+from seawall.recipe import Recipe
+
+
+@runtime_checkable
+class _Restartable(Protocol):
+    def decide(self, observation: Observation) -> Answer: ...
+    def state(self) -> bytes: ...
+    def restore(self, state: bytes) -> None: ...
+
+
+def check_contract(make_agent: MakeAgent, recipe: Recipe) -> list[Finding]:
+    """Return what is found about an agent in an ordinary world and in the unpleasant ones."""
+    worlds = make_worlds(recipe)
+    ordinary = worlds[0]
+    first = rehearse(make_agent, ordinary, recipe)
+    others = [rehearse(make_agent, world, recipe) for world in worlds[1:]]
+    findings = [_check_answers(ordinary, first), _check_views([first, *others])]
+    findings += [_check_answers(w, r) for w, r in zip(worlds[1:], others, strict=True)]
+    again = rehearse(make_agent, ordinary, recipe)
+    findings.append(_check_repeat(first.takes, again.takes))
+    if hasattr(first.agent, "state") or hasattr(first.agent, "restore"):
+        findings.append(_check_restart(make_agent, ordinary, recipe, first.takes))
+    return findings
+
+
+def _check_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
+    check = f"answers what is allowed: {world.name}"
+    wrong = next((take for take in rehearsal.takes if take.error), None)
+    if wrong is None:
+        return Finding(check=check, passed=True, detail=f"{len(rehearsal.takes)} decisions")
+    if "read-only" in wrong.error:  # numpy's own words
+        remedy = "what an observation shows is read-only: work on a copy, prices.copy()"
+    else:
+        remedy = "answer None where there is too little to go by, weights or actions otherwise"
+    return Finding(check=check, passed=False, detail=f"{wrong}; {remedy}")
+
+
+def _check_views(rehearsals: Sequence[Rehearsal]) -> Finding:
+    bent = next((r.bent for r in rehearsals if r.bent), "")
+    detail = f"it has written to {bent}: work on a copy" if bent else "all is as it was shown"
+    return Finding(check="leaves what it is shown alone", passed=not bent, detail=detail)
+
+
+def _check_repeat(first: Sequence[Take], again: Sequence[Take]) -> Finding:
+    check = "decides the same twice in one process"
+    pairs = zip(first, again, strict=True)
+    other = next(((one, two) for one, two in pairs if one != two), None)
+    if other is None:
+        return Finding(check=check, passed=True, detail=f"{len(first)} decisions")
+    remedy = "use the numbers of info.rng, and keep nothing on the class or module"
+    return Finding(check=check, passed=False, detail=f"{other[0]} and then {other[1]}: {remedy}")
+
+
+def _check_restart(
+    make_agent: MakeAgent, world: TestWorld, recipe: Recipe, first: Sequence[Take]
+) -> Finding:
+    """Stop half-way, hand ``state()`` to a fresh agent, and compare the rest."""
+    check = "goes on where its state() was taken"
+    rehearsal = Rehearsal(make_agent(), world, recipe)
+    rehearsal.begin()
+    times = list(rehearsal.clock())
+    middle = len(times) // 2
+    for place, time_ms in enumerate(times):
+        if place == middle:
+            fault = _restart(rehearsal, make_agent())
+            if fault:
+                return Finding(check=check, passed=False, detail=fault)
+        rehearsal.step(time_ms)
+    pairs = zip(first[middle:], rehearsal.takes[middle:], strict=True)
+    other = next(((one, two) for one, two in pairs if one != two), None)
+    if other is None:
+        return Finding(check=check, passed=True, detail=f"{len(times) - middle} decisions")
+    detail = f"{other[0]} without a restart, {other[1]} with one: put all it needs into state()"
+    return Finding(check=check, passed=False, detail=detail)
+
+
+def _restart(rehearsal: Rehearsal, fresh: Agent) -> str:
+    """Put a fresh agent with the old one's state in its place; return what is wrong, or ``""``."""
+    old = rehearsal.agent
+    if not (isinstance(old, _Restartable) and isinstance(fresh, _Restartable)):
+        return "it has one of state() and restore() only: write both, or none"
+    state: object = old.state()
+    if not isinstance(state, bytes):
+        return f"state() must return bytes, returns {type(state).__name__}: encode it"
+    rehearsal.agent = fresh
+    rehearsal.begin()
+    fresh.restore(state)
+    return ""

@@ -1,0 +1,123 @@
+"""Other futures: copies of a catalog in which everything after a time t is cut off or scrambled.
+
+A row belongs to the future if its PERIOD ends after t: a candle is known when it closes, a signal
+describes the period that starts at its timestamp, whatever its ``known_at`` claims. A funding rate
+is known when it is settled, which is its timestamp.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seawall.conformance.worlds import VENUE, make_candles, make_signal
+from seawall.engine.feed import resample
+from seawall.engine.world import build_world
+from seawall.market.catalog import Catalog
+from seawall.market.manifest import Filters
+from seawall.market.series import Candles, Series, SeriesKey, Signal
+from seawall.recipe import SIMULATED, Recipe
+from seawall.units import DAY_MS, split_symbol
+
+Change = Literal["cut", "up", "down"]
+CHANGES: tuple[Change, ...] = ("cut", "up", "down")
+WORDS = {"cut": "cut off", "up": "scrambled upwards", "down": "scrambled downwards"}
+_LEVEL = 2.0  # how far up or down: a leak that reads one sign of one bar sees it turn in one of two
+_BEFORE_MS, _AFTER_MS = 400 * DAY_MS, 30 * DAY_MS  # rows that an agent might open for itself
+_COARSE = "1h"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known:
+    """One series that a run could reach, with its order grid."""
+
+    series: Series
+    filters: Filters
+
+
+def gather(recipe: Recipe, catalog: Catalog | None) -> tuple[Recipe, list[Known]]:
+    """Return the recipe as the tripwire runs it, and every series that the run could reach.
+
+    A simulated or made-up market is written out, as bars and as hours, because what is generated
+    during a run has no future that could be cut.
+    """
+    market = recipe.market
+    if market.venue not in (SIMULATED, VENUE):
+        return recipe, _stored(recipe, catalog or Catalog())
+    if market.venue == SIMULATED:
+        world = build_world(recipe, catalog or Catalog(), offline=True)
+        made = [_under(VENUE, candles) for candles in world.candles.values()]
+        others: list[Series] = list(world.signals.values())
+    else:
+        made = [make_candles(recipe, symbol) for symbol in market.symbols]
+        others = [make_signal(recipe, name) for name in market.signals]
+    hour_ms = SeriesKey("candles", VENUE, "", _COARSE).timeframe_ms
+    if market.timeframe_ms < hour_ms and hour_ms % market.timeframe_ms == 0:
+        others += [resample(candles, _COARSE) for candles in made]
+    settings: dict[str, object] = {"market.venue": VENUE}
+    if market.crash is not None:  # it is in the bars by now
+        plain = {k: v for k, v in recipe.to_dict().items() if k != "market"}
+        kept = market.model_dump(by_alias=True, exclude_none=True, exclude={"crash"})
+        recipe = Recipe.from_dict({**plain, "market": {**kept, "venue": VENUE}})
+        settings = {}
+    known = [Known(series=one, filters=Filters()) for one in [*made, *others]]
+    return recipe.with_settings(settings), known
+
+
+def write_future(
+    root: Catalog, known: list[Known], *, change: Change | None = None, time_ms: int = 0
+) -> None:
+    """Write a catalog in which what follows ``time_ms`` is changed; ``None``: nothing is."""
+    for one in known:
+        series = one.series if change is None else alter(one.series, change, time_ms)
+        root.write(series, fetched_ms=None, filters=one.filters)
+
+
+def alter(series: Series, change: Change, time_ms: int) -> Series:
+    """Return the series with every row whose period ends after ``time_ms`` cut or scrambled."""
+    length_ms = 0 if series.key.kind == "funding" else series.key.timeframe_ms
+    is_future = series.time_ms + length_ms > time_ms
+    if change == "cut":
+        return _keep(series, ~is_future)
+    level = _LEVEL if change == "up" else 1 / _LEVEL
+    rng = np.random.default_rng(crc32(str(series.key).encode()))
+    noise = rng.normal(size=len(series))
+    if isinstance(series, Signal):
+        spread = float(series.value.std()) or 1.0
+        shift = spread * (10.0 * np.log(level) + noise)
+        return replace(series, value=np.where(is_future, series.value + shift, series.value))
+    factor = np.where(is_future, level * np.exp(0.02 * noise), 1.0)
+    crowd = np.where(is_future, np.exp(rng.normal(size=len(series))), 1.0)
+    prices = {n: getattr(series, n) * factor for n in ("open", "high", "low", "close")}
+    return replace(series, **prices, volume=series.volume * crowd)
+
+
+def _keep(series: Series, rows: NDArray[np.bool_]) -> Series:
+    names = ("time_ms", "known_ms", "value") if isinstance(series, Signal) else _CANDLE_ARRAYS
+    return replace(series, **{name: getattr(series, name)[rows] for name in names})
+
+
+_CANDLE_ARRAYS = ("time_ms", "open", "high", "low", "close", "volume")
+
+
+def _under(venue: str, candles: Candles) -> Candles:
+    return replace(candles, key=replace(candles.key, venue=venue))
+
+
+def _stored(recipe: Recipe, catalog: Catalog) -> list[Known]:
+    """Return all signals, all of the venue's series, and all of the recipe's assets elsewhere."""
+    market = recipe.market
+    bases = {split_symbol(symbol)[0] for symbol in market.symbols}
+    since_ms = market.since_ms - market.warmup_ms - _BEFORE_MS
+    return [
+        Known(
+            series=catalog.read(key, since_ms, market.until_ms + _AFTER_MS),
+            filters=catalog.manifest(key).filters,
+        )
+        for key in catalog.keys()  # noqa: SIM118 - a catalog is no dict
+        if key.kind == "signal"
+        or key.venue == market.venue
+        or key.symbol.partition("/")[0] in bases
+    ]

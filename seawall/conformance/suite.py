@@ -1,0 +1,98 @@
+"""The whole suite for one agent or one strategy."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from seawall.conformance.contract import check_contract
+from seawall.conformance.report import Report
+from seawall.conformance.tripwire import check_future
+from seawall.conformance.worlds import default_recipe
+from seawall.engine.components import find_strategy, make_agent
+from seawall.market.catalog import Catalog
+from seawall.recipe import Recipe
+from seawall.strategy import AgentStrategy
+
+Advance = Callable[[int, int], None]
+_JOB_AGENT = "agents.sma_cross"  # who does a job that is checked without a recipe of its own
+
+
+def check_agent(
+    name: str,
+    *,
+    recipe: Recipe | None = None,
+    parameters: Mapping[str, object] | None = None,
+    catalog: Catalog | None = None,
+    progress: Advance = lambda _done, _total: None,
+) -> Report:
+    """Return what the conformance suite finds about an agent.
+
+    Args:
+        name: ``sma_cross`` or ``agents.sma_cross``, or what else a recipe may name.
+        recipe: the market it is checked in, for an agent that needs certain signals or symbols; a
+            small made-up one if None. Only one that names a venue needs stored data.
+        parameters: of the agent; the recipe's own if it names this agent and this is None.
+        catalog: where the recipe's data are; the default one if None.
+        progress: called with runs done and runs in all.
+
+    Raises:
+        WorkspaceError: there is no such agent.
+        RecipeError: its parameters are not allowed.
+        AgentError: the recipe cannot be run at all.
+    """
+    job = to_agent_recipe(name, recipe or default_recipe(), parameters)
+    findings = check_contract(lambda: make_agent(job), job)
+    findings += check_future(job, catalog=catalog, progress=progress)
+    return Report(name=_qualified("agents", name), findings=tuple(findings))
+
+
+def check_strategy(
+    name: str,
+    *,
+    recipe: Recipe | None = None,
+    parameters: Mapping[str, object] | None = None,
+    catalog: Catalog | None = None,
+    progress: Advance = lambda _done, _total: None,
+) -> Report:
+    """Return what the conformance suite finds about a strategy, plain backtrader code included.
+
+    Arguments and errors are as in ``check_agent``. A job for agents is checked with the recipe's
+    agent, or with a moving-average cross.
+    """
+    job = to_strategy_recipe(name, recipe or default_recipe(), parameters)
+    findings = check_future(job, catalog=catalog, progress=progress)
+    return Report(name=_qualified("strategies", name), findings=tuple(findings))
+
+
+def to_agent_recipe(
+    name: str, base: Recipe, parameters: Mapping[str, object] | None = None
+) -> Recipe:
+    """Return ``base`` with another agent; parameters are kept where it is the same one."""
+    full_name = _qualified("agents", name)
+    if parameters is None and base.agent is not None:
+        is_same = _qualified("agents", base.agent.name) == full_name
+        parameters = base.agent.parameters if is_same else None
+    return _with_section(base, "agent", {"name": full_name, **(parameters or {})})
+
+
+def to_strategy_recipe(
+    name: str, base: Recipe, parameters: Mapping[str, object] | None = None
+) -> Recipe:
+    """Return ``base`` with another strategy, and with an agent only where it is a job for one."""
+    full_name = _qualified("strategies", name)
+    if parameters is None and _qualified("strategies", base.strategy.name) == full_name:
+        parameters = base.strategy.parameters
+    job = _with_section(base, "strategy", {"name": full_name, **(parameters or {})})
+    job = job.model_copy(update={"agent": None})
+    if not issubclass(find_strategy(job), AgentStrategy):
+        return job
+    agent = base.agent
+    wanted = {"name": _JOB_AGENT} if agent is None else {"name": agent.name, **agent.parameters}
+    return _with_section(job, "agent", wanted)
+
+
+def _with_section(recipe: Recipe, key: str, section: Mapping[str, object]) -> Recipe:
+    return Recipe.from_dict({**json.loads(recipe.to_json()), key: dict(section)})
+
+
+def _qualified(kind: str, name: str) -> str:
+    return name if name.startswith(f"{kind}.") else f"{kind}.{name}"

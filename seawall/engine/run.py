@@ -1,0 +1,211 @@
+"""One recipe, one backtest: read top to bottom, this is all that a run does."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+
+import backtrader as bt
+import numpy as np
+
+from seawall.agent import Agent, AgentInfo, as_agent
+from seawall.engine.accounts import trace_account
+from seawall.engine.broker import ExchangeBroker
+from seawall.engine.cerebro import Cerebro
+from seawall.engine.components import find_strategy, make_agent
+from seawall.engine.feed import ArrayFeed
+from seawall.engine.outcome import Played, to_result
+from seawall.engine.stock import StockBroker
+from seawall.engine.stock_fills import book_stock_fills
+from seawall.engine.world import ReportFetch, World, build_world
+from seawall.errors import RecipeError
+from seawall.journal import Journal
+from seawall.market.catalog import Catalog
+from seawall.observation import SignalWindow, Window
+from seawall.recipe import Recipe
+from seawall.result import Result
+from seawall.strategy import AgentStrategy, Session
+from seawall.units import BPS, split_symbol
+from seawall.venues.parameters import Ambiguity
+
+Advance = Callable[[int, int], None]
+IN_MEMORY = "agent given in memory: the recipe alone does not reproduce it"
+
+
+def run(
+    recipe: Recipe,
+    *,
+    agent: object | None = None,
+    catalog: Catalog | None = None,
+    offline: bool = True,
+    progress: Advance | None = None,
+    on_fetch: ReportFetch = lambda _key, _progress: None,
+) -> Result:
+    """Run one recipe and return its result.
+
+    Args:
+        recipe: what to run.
+        agent: an agent, or a bare function, used in place of the recipe's: for notebooks and
+            tests. It is copied, so that it can be used again; the result is labelled.
+        catalog: where market data are; ``$SEAWALL_DATA`` or the platform's data folder if None.
+        offline: a series that the catalog lacks is an error; else it is fetched first.
+        progress: called now and then with steps done and steps in all.
+        on_fetch: called with a series' key and how far its download is.
+
+    Raises:
+        RecipeError: something in the recipe is not allowed.
+        DataError: market data are missing or not usable.
+        WorkspaceError: the agent or strategy cannot be loaded.
+    """
+    # What is wrong with the names is said before anything is fetched.
+    if issubclass(find_strategy(recipe), AgentStrategy) and agent is None:
+        make_agent(recipe)
+    world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
+    return run_in(world, recipe, agent=agent, progress=progress)
+
+
+def run_in(
+    world: World,
+    recipe: Recipe,
+    *,
+    agent: object | None = None,
+    progress: Advance | None = None,
+) -> Result:
+    """Run a recipe in a world that is already there: several agents can share one.
+
+    Args:
+        world: what ``build_world`` made of the recipe's market section.
+        recipe: as for ``run``.
+        agent: as for ``run``.
+        progress: as for ``run``.
+    """
+    makes_agent = partial(_copy_agent, agent) if agent is not None else partial(make_agent, recipe)
+    play = partial(_play, recipe, world, makes_agent, progress)
+    played = play("worst")
+    hopeful = play("best") if played.n_ambiguous else played
+    result = to_result(recipe, world, played, hopeful)
+    if agent is None:
+        return result
+    name = getattr(agent, "__name__", type(agent).__name__)
+    return replace(result, agent=name, labels=(*result.labels, IN_MEMORY))
+
+
+def _copy_agent(agent: object) -> Agent:
+    return as_agent(deepcopy(agent))
+
+
+def _play(
+    recipe: Recipe,
+    world: World,
+    makes_agent: Callable[[], Agent],
+    progress: Advance | None,
+    ambiguity: Ambiguity,
+) -> Played:
+    """Let the bars pass once."""
+    strategy_class = find_strategy(recipe)
+    journal = Journal()
+    broker = _make_broker(recipe, world, journal, ambiguity)
+    cerebro = Cerebro()
+    cerebro.p.cheat_on_open = recipe.execution.decide_at == "open"
+    cerebro.since_ms = world.since_ms
+    cerebro.on_progress = progress
+    cerebro.broker = broker
+    for symbol, candles in world.candles.items():
+        cerebro.adddata(ArrayFeed(candles), name=symbol)
+    for symbol, candles in world.higher:
+        cerebro.adddata(ArrayFeed(candles), name=f"{symbol} {candles.key.timeframe}")
+    given: dict[str, object] = dict(recipe.strategy.parameters)
+    if issubclass(strategy_class, AgentStrategy):
+        given["session"] = _open_session(recipe, world, journal, makes_agent())
+    cerebro.addstrategy(strategy_class, **given)
+    with _rare_collection():
+        (strategy,) = cerebro.run()
+    return _collect(recipe, world, broker, strategy, journal)
+
+
+@contextmanager
+def _rare_collection() -> Iterator[None]:
+    """Look for cyclic garbage less often: a run keeps much and makes few cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _make_broker(
+    recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity
+) -> ExchangeBroker | StockBroker:
+    if recipe.execution.fills == "exchange":
+        return ExchangeBroker.from_recipe(
+            recipe, journal=journal, filters=world.filters, ambiguity=ambiguity
+        )
+    if recipe.account.initial_holdings:
+        raise RecipeError(
+            'account.initial_holdings needs execution.fills = "exchange", is "stock": '
+            "leave one of them out"
+        )
+    broker = StockBroker()
+    broker.setcash(recipe.account.cash)
+    broker.setcommission(commission=recipe.costs.taker_fee_bps * BPS)
+    broker.set_slippage_perc(recipe.costs.half_spread_bps * BPS)
+    broker.set_coc(recipe.execution.fill == "close")
+    return broker
+
+
+def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) -> Session:
+    info = AgentInfo(
+        symbols=tuple(world.candles),
+        timeframe_ms=recipe.market.timeframe_ms,
+        decide_at=recipe.execution.decide_at,
+        taker_fee_bps=recipe.costs.taker_fee_bps,
+        rng=np.random.default_rng(recipe.seed),
+    )
+    return Session(
+        agent=agent,
+        info=info,
+        windows={
+            symbol: Window(candles, place)
+            for place, (symbol, candles) in enumerate(world.candles.items())
+        },
+        signals={name: SignalWindow(signal) for name, signal in world.signals.items()},
+        clock_ms=world.clock_ms,
+        n_closed={symbol: world.n_closed(symbol) for symbol in world.candles},
+        since_ms=world.since_ms,
+        journal=journal,
+        embargo_ms=recipe.market.timeframe_ms,
+    )
+
+
+def _collect(
+    recipe: Recipe,
+    world: World,
+    broker: ExchangeBroker | StockBroker,
+    strategy: bt.Strategy,
+    journal: Journal,
+) -> Played:
+    quote = recipe.market.quote
+    if isinstance(broker, StockBroker):
+        fills, ledger = book_stock_fills(
+            broker, world, journal, cash=recipe.account.cash, quote=quote
+        )
+    else:
+        fills, ledger = broker.fills, broker.ledger
+    held = {symbol: ledger.total("initial", split_symbol(symbol)[0]) for symbol in world.candles}
+    return Played(
+        curve=trace_account(
+            world,
+            fills,
+            cash=ledger.total("initial", quote),
+            held=held,
+            at_open=recipe.execution.decide_at == "open",
+        ),
+        fills=fills,
+        journal=journal.entries,
+        ledger=ledger,
+        held=held,
+        n_decisions=getattr(strategy, "n_decisions", 0),
+    )

@@ -1,0 +1,204 @@
+"""The world of one run: the recipe's candles and signals, read, fetched or simulated.
+
+A series that the catalog lacks is fetched first, unless the run is offline. Warm-up bars come with
+the rest: ``since_ms`` says where trading starts.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seawall.engine.feed import resample
+from seawall.errors import DataError, RecipeError, SeriesNotFound
+from seawall.market.catalog import Catalog, fetch_line
+from seawall.market.manifest import Filters
+from seawall.market.series import Candles, Series, SeriesKey, Signal, TimeArray
+from seawall.market.simulate import simulate
+from seawall.market.simulation_parameters import Crash
+from seawall.recipe import SIMULATED, MarketSection, Recipe
+from seawall.units import SECOND_MS, to_duration_ms, to_time_ms, to_time_text
+
+if TYPE_CHECKING:
+    from seawall.market.download import Progress
+
+ReportFetch = Callable[[SeriesKey, "Progress"], None]
+_START_PRICES = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class World:
+    """What one run is put into.
+
+    Attributes:
+        candles: by symbol, warm-up included; every symbol has at least one bar.
+        higher: coarser candles, as (symbol, candles), made from the same bars.
+        signals: by the name the recipe gives them.
+        filters: order grids that the catalog knows, by symbol.
+        since_ms, until_ms: the bars that trade open in between.
+        clock_ms: int64, shape (n_steps,): the close stamps of all bars, sorted, unique.
+    """
+
+    candles: Mapping[str, Candles]
+    higher: tuple[tuple[str, Candles], ...]
+    signals: Mapping[str, Signal]
+    filters: Mapping[str, Filters]
+    since_ms: int
+    until_ms: int
+    clock_ms: TimeArray
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The content hash of every series that was read, by key."""
+        series: list[Series] = [*self.candles.values(), *self.signals.values()]
+        return {str(one.key): one.sha256() for one in series}
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether any of it is made by a model."""
+        series: list[Series] = [*self.candles.values(), *self.signals.values()]
+        return any(one.is_simulated for one in series)
+
+    def n_closed(self, symbol: str) -> TimeArray:
+        """Return how many bars of ``symbol`` have closed at each step: int64, shape (n_steps,)."""
+        return np.searchsorted(self.candles[symbol].close_ms, self.clock_ms, "right")
+
+
+def build_world(
+    recipe: Recipe,
+    catalog: Catalog,
+    *,
+    offline: bool,
+    on_fetch: ReportFetch = lambda _key, _progress: None,
+) -> World:
+    """Return everything that a recipe's market section names.
+
+    Raises:
+        SeriesNotFound: the catalog lacks a series and ``offline`` forbids to fetch it.
+        DataError: the window holds no bar.
+        ExchangeError: a series could not be fetched.
+    """
+    market = recipe.market
+    source = _Source(catalog, offline=offline, on_fetch=on_fetch)
+    if market.venue == SIMULATED:
+        candles = {symbol: _simulated(recipe, symbol) for symbol in market.symbols}
+    else:
+        candles = {symbol: source.candles(market, symbol) for symbol in market.symbols}
+    for symbol, series in candles.items():
+        _check_window(market, symbol, series)
+    higher = tuple(
+        (symbol, resample(series, coarse))
+        for symbol, series in candles.items()
+        for coarse in market.higher_timeframes
+    )
+    all_close_ms = [series.close_ms for series in candles.values()]
+    return World(
+        candles=candles,
+        higher=tuple((symbol, series) for symbol, series in higher if len(series)),
+        signals={name: source.signal(market, name) for name in market.signals},
+        filters={symbol: source.filters(series.key) for symbol, series in candles.items()},
+        since_ms=market.since_ms,
+        until_ms=market.until_ms,
+        clock_ms=np.unique(np.concatenate(all_close_ms)),
+    )
+
+
+class _Source:
+    """Reads from the catalog, and fetches what it lacks."""
+
+    def __init__(self, catalog: Catalog, *, offline: bool, on_fetch: ReportFetch) -> None:
+        self._catalog, self._offline, self._on_fetch = catalog, offline, on_fetch
+
+    def candles(self, market: MarketSection, symbol: str) -> Candles:
+        key = SeriesKey("candles", market.venue, symbol, market.timeframe)
+        start_ms = market.since_ms - market.warmup_ms
+        if not self._catalog.has(key):
+            self._fetch(key, start_ms, market.until_ms)
+        return self._catalog.read_candles(key, start_ms, market.until_ms)
+
+    def signal(self, market: MarketSection, name: str) -> Signal:
+        venue, _, rest = name.partition("/")
+        symbol, _, timeframe = rest.rpartition("/")
+        if not (venue and symbol and timeframe):
+            raise RecipeError(
+                f"market.signals are VENUE/NAME/TIMEFRAME, has {name!r}: "
+                "write alternative/fear_greed/1d"
+            )
+        return self._catalog.read_signal(
+            SeriesKey("signal", venue, symbol, timeframe), None, market.until_ms
+        )
+
+    def filters(self, key: SeriesKey) -> Filters:
+        return self._catalog.manifest(key).filters if self._catalog.has(key) else Filters()
+
+    def _fetch(self, key: SeriesKey, since_ms: int, until_ms: int) -> None:
+        if self._offline:
+            raise SeriesNotFound(
+                f"the recipe needs {key}, the catalog in {self._catalog.root} has none: "
+                f"{fetch_line(key, since_ms, until_ms)}"
+            )
+        # ccxt takes a second to import: only a run that fetches waits for it.
+        from seawall.market.download import (  # noqa: PLC0415
+            DownloadRequest,
+            download,
+            open_exchange,
+        )
+
+        request = DownloadRequest(
+            symbol=key.symbol,
+            timeframe=key.timeframe,
+            since_ms=since_ms,
+            until_ms=until_ms,
+        )
+        exchange = open_exchange(key.venue, request.market_type)
+        now_ms = int(time.time() * SECOND_MS)
+        download(
+            exchange, request, self._catalog,
+            now_ms=now_ms, progress=lambda progress: self._on_fetch(key, progress),
+        )  # fmt: skip
+
+
+def _simulated(recipe: Recipe, symbol: str) -> Candles:
+    market = recipe.market
+    start_ms = market.since_ms - market.warmup_ms
+    n_bars = (market.until_ms - start_ms) // market.timeframe_ms
+    if n_bars < 1:
+        raise DataError(f"a window holds at least one bar of {market.timeframe}: move market.until")
+    base = symbol.partition("/")[0]
+    return simulate(
+        SeriesKey("candles", SIMULATED, symbol, market.timeframe),
+        seed=recipe.seed,
+        n_bars=n_bars,
+        since_ms=start_ms,
+        start_price=market.start_prices.get(symbol, _START_PRICES.get(base, 100.0)),
+        crash=_to_crash(market, start_ms),
+    )
+
+
+def _to_crash(market: MarketSection, start_ms: int) -> Crash | None:
+    if market.crash is None:
+        return None
+    bar_ms = market.timeframe_ms
+    at_ms = to_time_ms(market.crash.at)
+    if not market.since_ms <= at_ms < market.until_ms:
+        raise RecipeError(f"market.crash.at must lie in the window, is {market.crash.at}")
+    return Crash(
+        start_bar=(at_ms - start_ms) // bar_ms,
+        depth=market.crash.depth,
+        duration_bars=max(1, to_duration_ms(market.crash.duration) // bar_ms),
+        recovery=market.crash.recovery,
+    )
+
+
+def _check_window(market: MarketSection, symbol: str, series: Candles) -> None:
+    trading = series.between(market.since_ms, None)
+    if len(trading):
+        return
+    window = f"{to_time_text(market.since_ms)} .. {to_time_text(market.until_ms)}"
+    key = SeriesKey("candles", market.venue, symbol, market.timeframe)
+    raise DataError(
+        f"the window must hold bars, {key} has none in {window}: move market.since and "
+        f"market.until, or {fetch_line(key, market.since_ms, market.until_ms)}"
+    )

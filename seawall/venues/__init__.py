@@ -1,0 +1,1 @@
+"""Where one can act: deterministic state machines with exact rules, and the ledger."""

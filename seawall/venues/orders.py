@@ -1,0 +1,176 @@
+"""An order as the exchange sees it, the bar it meets, and the book of one symbol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf, nan
+from typing import Literal, NamedTuple, Protocol
+
+from seawall.fill import Fill
+from seawall.venues.parameters import SpotParameters
+from seawall.venues.spot import Execution
+
+VenueOrderType = Literal[
+    "market", "close", "limit", "stop", "stop_limit", "trailing", "trailing_limit"
+]
+TimeInForce = Literal["gtc", "ioc", "fok", "gtd"]
+Outcome = Literal["cancelled", "expired", "rejected", "no_cash"]
+FOREVER_MS = 1 << 62
+
+
+class Bar(NamedTuple):
+    """One bar of one symbol; prices quote per base, volume base units (nan: unknown)."""
+
+    open_ms: int
+    close_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Book:
+    """One symbol on the exchange: its rules, what is held, and the bar in progress.
+
+    Attributes:
+        base: the asset that is held, for the ledger.
+        held: base units, >= 0.
+        bar: the last bar that was met; ``None`` before the first.
+        is_moving: the bar belongs to the step in progress.
+        used: base units that have filled in ``bar``.
+        read_price: the last known price; asked with True, a bar of this step counts by its open.
+    """
+
+    symbol: str
+    base: str
+    parameters: SpotParameters
+    read_price: Callable[[bool], float]
+    held: float = 0.0
+    bar: Bar | None = None
+    is_moving: bool = False
+    used: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class VenueOrder:
+    """One order and its state; prices quote per base, quantities base units, ``side`` +1.0 or -1.0.
+
+    Attributes:
+        quantity: what is asked; fixed at the fill where ``cash`` or ``target_weight`` sizes it.
+        fits_to_cash: its size already means "as far as the cash goes": made smaller without a word.
+        limit_price, stop_price: nan where the type has none; rounded to the tick on arrival.
+        trail_amount, trail_fraction: distance of a trailing stop from ``extreme``.
+        limit_offset: of a trailing limit: stop minus limit.
+        live_ms: when it arrives; it trades from the first bar that opens then or later.
+        group: orders of which one fill cancels the others.
+        parent, children: a bracket; ``follows_entry``: it exits whatever the entry has filled.
+        has_rested: was on the book before the bar opened, so it is the maker.
+        is_young: came to life inside the bar in progress; ``born_leg``: on which leg of its path.
+    """
+
+    order_id: str
+    book: Book
+    side: float
+    type: VenueOrderType
+    quantity: float
+    cash: float | None = None
+    target_weight: float | None = None
+    fits_to_cash: bool = False
+    limit_price: float = nan
+    stop_price: float = nan
+    trail_amount: float = 0.0
+    trail_fraction: float = 0.0
+    limit_offset: float = 0.0
+    extreme: float = nan
+    time_in_force: TimeInForce = "gtc"
+    good_until_ms: int = FOREVER_MS
+    post_only: bool = False
+    reason: str = ""
+    live_ms: int = 0
+    sent_step_ms: int = -FOREVER_MS
+    group: "list[VenueOrder]" = field(default_factory=list)
+    parent: "VenueOrder | None" = None
+    children: "list[VenueOrder]" = field(default_factory=list)
+    follows_entry: bool = False
+    filled: float = 0.0
+    last_price: float = nan
+    is_sized: bool = False
+    is_done: bool = False
+    has_arrived: bool = False
+    has_rested: bool = False
+    is_triggered: bool = False
+    is_young: bool = False
+    born_leg: int = -1
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is the exit of a bracket."""
+        return self.parent is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for the entry of its bracket to fill."""
+        return self.parent is not None and self.parent.filled == 0.0
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether a trigger still has to be reached."""
+        return self.type not in ("market", "close", "limit") and not self.is_triggered
+
+    @property
+    def is_trailing(self) -> bool:
+        """Whether its trigger follows the market."""
+        return self.type in ("trailing", "trailing_limit")
+
+    @property
+    def is_market_now(self) -> bool:
+        """Whether it trades at the next open: a market order, or a triggered stop."""
+        return self.type != "close" and not self.has_stop and not self.has_limit
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether it never trades beyond ``limit_price``."""
+        return self.type in ("limit", "stop_limit", "trailing_limit")
+
+    @property
+    def worst_price(self) -> float:
+        """The worst price it accepts."""
+        if self.has_limit:
+            return self.limit_price
+        return inf if self.side > 0 else 0.0
+
+    @property
+    def remaining(self) -> float:
+        """What may still fill; for the exit of a bracket never more than the bracket has open."""
+        if self.parent is None:
+            return self.quantity - self.filled
+        open_quantity = self.parent.filled - sum(exit_.filled for exit_ in self.parent.children)
+        return (
+            open_quantity if self.follows_entry else min(self.quantity - self.filled, open_quantity)
+        )
+
+    def describe(self) -> str:
+        """Return the order in words."""
+        side = "buy" if self.side > 0 else "sell"
+        if self.target_weight is not None and not self.is_sized:
+            return f"{self.type} to weight {self.target_weight:.6g} of {self.book.symbol}"
+        size = f"{self.quantity:.8g}"
+        if self.cash is not None and not self.is_sized:
+            size = f"for {self.cash:.8g} quote"
+        stop = f", stop {self.stop_price:.8g}" if self.stop_price == self.stop_price else ""
+        limit = f", limit {self.limit_price:.8g}" if self.has_limit else ""
+        return f"{self.type} {side} {size} {self.book.symbol}{stop}{limit}"
+
+
+class Listener(Protocol):
+    """Who is told what becomes of orders."""
+
+    def on_accepted(self, order: VenueOrder) -> None:
+        """The exchange has taken the order."""
+
+    def on_filled(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:
+        """Some of it was filled; ``order.is_done`` says whether that was all."""
+
+    def on_closed(self, order: VenueOrder, outcome: Outcome) -> None:
+        """It ended without being filled in full."""

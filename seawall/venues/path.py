@@ -1,0 +1,175 @@
+"""What happens inside a bar: a path from the open through both extremes to the close.
+
+A bar does not tell whether its low or its high came first. Both orders are possible paths, and what
+is hit on the way to one extreme is hit nearest to the open first: that much is certain. "worst"
+takes the path that hurts: down first where coin is held (a stop before a take-profit), up first
+where none is. "best" takes the other. A fill that the other path would not have, or not so, is
+ambiguous and is counted.
+
+What comes to life inside the bar meets the rest of it with more doubt. In "worst" a stop-loss is
+live at once; the take-profit of an entry inside the bar waits for the next; a triggered stop-limit
+fills only where any path would have filled it: at its trigger, or because the bar closes beyond it.
+"""
+
+from typing import TYPE_CHECKING
+
+from seawall.venues.orders import Bar, VenueOrder
+from seawall.venues.spot import find_limit_price, find_stop_price
+
+if TYPE_CHECKING:
+    from seawall.venues.exchange import SpotExchange
+
+DOWN, UP = -1.0, 1.0
+LAST_LEG = 2
+
+
+def walk(exchange: "SpotExchange", bar: Bar, orders: list[VenueOrder]) -> None:
+    """Let the resting ``orders`` of one book meet the inside of ``bar``."""
+    if not any(_is_in_range(exchange, order, bar) for order in orders if _is_live(order, bar)):
+        return
+    book = orders[0].book
+    is_worst = book.parameters.ambiguity == "worst"
+    first = DOWN if (book.held > 0) == is_worst else UP
+    extremes = (bar.low, bar.high) if first == DOWN else (bar.high, bar.low)
+    doubtful = _find_doubtful(exchange, orders, bar)
+    points = (bar.open, *extremes, bar.close)
+    met: set[tuple[str, bool]] = set()
+    for leg in range(LAST_LEG + 1):
+        start, end = points[leg], points[leg + 1]
+        while True:
+            waiting = [
+                o for o in orders if _is_live(o, bar) and (o.order_id, o.has_stop) not in met
+            ]
+            hit = _find_next(exchange, waiting, (start, end, leg))
+            if hit is None:
+                break
+            order, start = hit
+            met.add((order.order_id, order.has_stop))
+            _meet(exchange, order, start, leg, is_doubtful=order in doubtful)
+    _count_ignored(exchange, orders, bar)
+
+
+def _is_live(order: VenueOrder, bar: Bar) -> bool:
+    is_placed = order.has_arrived and not order.is_done and not order.is_waiting
+    return is_placed and (order.has_stop or order.has_limit) and bar.open_ms >= order.live_ms
+
+
+def _level(exchange: "SpotExchange", order: VenueOrder) -> float:
+    return exchange.stop_of(order) if order.has_stop else order.limit_price
+
+
+def _is_in_range(exchange: "SpotExchange", order: VenueOrder, bar: Bar) -> bool:
+    """Return whether the bar reaches the order's level at all, or has an exit hanging on it."""
+    return _is_reached(exchange, order, bar.low, bar.high)
+
+
+def _is_reached(exchange: "SpotExchange", order: VenueOrder, low: float, high: float) -> bool:
+    level = _level(exchange, order)
+    if order.has_stop:
+        price = find_stop_price(order.side, level, (level, low, high))
+        return price == price  # noqa: PLR0124 - not nan
+    is_touch = order.book.parameters.is_touch
+    middle = (level, low, high)
+    price, _ = find_limit_price(order.side, level, middle, True, is_touch)
+    return price == price  # noqa: PLR0124 - not nan
+
+
+def _find_next(
+    exchange: "SpotExchange", orders: list[VenueOrder], leg: tuple[float, float, int]
+) -> tuple[VenueOrder, float] | None:
+    """Return the next order that is hit on the way from start to end, and where."""
+    start, end, number = leg
+    if number == LAST_LEG:  # whatever the path: the close lies beyond the level
+        certain = [
+            o for o in orders if not _is_barred(o, number) and _is_reached(exchange, o, end, end)
+        ]
+        return (certain[0], _level(exchange, certain[0])) if certain else None
+    low, high = min(start, end), max(start, end)
+    direction = UP if end >= start else DOWN
+    found: tuple[VenueOrder, float] | None = None
+    for order in orders:
+        if _is_barred(order, number):
+            continue
+        level = _level(exchange, order)
+        # A stop is hit on the way in its own direction, a limit on the way against it.
+        towards = order.side if order.has_stop else -order.side
+        if towards != direction or not _is_reached(exchange, order, low, high):
+            continue
+        if (level - start) * direction < 0:
+            level = start  # it came to life with the price already beyond it
+        if found is None or (level - found[1]) * direction < 0:
+            found = (order, level)
+    return found
+
+
+def _is_barred(order: VenueOrder, leg: int) -> bool:
+    """Return whether doubt about the path keeps an order out of this leg."""
+    if not order.is_young:
+        return leg == LAST_LEG
+    is_worst = order.book.parameters.ambiguity == "worst"
+    if order.is_exit and not order.has_stop:
+        return is_worst
+    if order.has_stop:
+        return not is_worst and leg not in (order.born_leg, LAST_LEG)
+    return is_worst and leg != LAST_LEG
+
+
+def _meet(
+    exchange: "SpotExchange", order: VenueOrder, level: float, leg: int, *, is_doubtful: bool
+) -> None:
+    """Fill or trigger an order that the path has reached at ``level``."""
+    is_doubtful |= order.is_young and leg not in (order.born_leg, LAST_LEG)
+    parent_filled = order.filled
+    if order.has_stop:
+        stop = exchange.stop_of(order)
+        exchange.trigger(order)
+        if not order.has_limit:
+            exchange.fill(
+                order,
+                level,
+                rule=order.type,
+                trigger=stop,
+                is_inside=True,
+                is_ambiguous=is_doubtful,
+            )
+        elif order.side * (order.limit_price - level) >= 0:
+            exchange.fill(
+                order, level, rule=f"{order.type}_taken", trigger=stop, is_inside=True,
+                is_ambiguous=is_doubtful,
+            )  # fmt: skip
+        if not order.is_done:
+            order.is_young, order.born_leg, order.has_rested = True, leg, True
+    else:
+        is_touch = order.book.parameters.is_touch
+        exchange.fill(
+            order, order.limit_price, rule="limit_touched" if is_touch else "limit_through",
+            trigger=order.limit_price, is_taker=False, is_inside=True, is_ambiguous=is_doubtful,
+        )  # fmt: skip
+    if order.filled > parent_filled:
+        for child in order.children:
+            if not child.is_done and not child.has_rested:
+                child.is_young, child.born_leg, child.has_rested = True, leg, True
+
+
+def _find_doubtful(
+    exchange: "SpotExchange", orders: list[VenueOrder], bar: Bar
+) -> list[VenueOrder]:
+    """Return the orders of which one cancels the other, with both in the bar, on both sides."""
+    hit = [o for o in orders if _is_live(o, bar) and _is_in_range(exchange, o, bar)]
+    doubtful = []
+    for order in hit:
+        rivals = order.parent.children if order.parent is not None else order.group
+        side = _level(exchange, order) > bar.open
+        if any(
+            rival is not order and rival in hit and (_level(exchange, rival) > bar.open) != side
+            for rival in rivals
+        ):
+            doubtful.append(order)
+    return doubtful
+
+
+def _count_ignored(exchange: "SpotExchange", orders: list[VenueOrder], bar: Bar) -> None:
+    """Count what the bar reaches and doubt has kept from filling."""
+    for order in orders:
+        if order.is_young and _is_live(order, bar) and _is_in_range(exchange, order, bar):
+            exchange.n_ambiguous += 1

@@ -1,0 +1,102 @@
+"""What a spot exchange refuses, and the words for it: rule, value, remedy."""
+
+from math import isfinite
+
+from seawall.venues.orders import VenueOrder
+from seawall.venues.spot import Execution, find_limit_price, is_below_minimum, round_down
+
+TOLERANCE = 1e-9
+
+
+def find_fault(order: VenueOrder, price: float) -> str:
+    """Return why an order that arrives while ``price`` is traded must be refused, or ``""``."""
+    return _find_bad_number(order) or _find_bad_size(order, price) or _find_post_only(order, price)
+
+
+def is_beyond_holding(order: VenueOrder) -> bool:
+    """Return whether an order sells more than is held, to a billionth."""
+    if order.side > 0:
+        return False
+    asked = round_down(order.quantity - order.filled, order.book.parameters.lot_size)
+    return asked > order.book.held * (1 + TOLERANCE)
+
+
+def explain_short(order: VenueOrder) -> str:
+    """Return the refusal of a sell beyond what is held."""
+    asked, held = order.quantity - order.filled, order.book.held
+    return (
+        f"spot does not short: it sells what is held, {held:.8g} {order.book.base}, asked are "
+        f'{asked:.8g}: sell less, or run it with fills = "stock" if it is meant to short'
+    )
+
+
+def explain_minimum(order: VenueOrder, price: float) -> str:
+    """Return the refusal of an order that is too small."""
+    parameters = order.book.parameters
+    return (
+        f"an order must reach {parameters.lot_size:.8g} {order.book.base} and a notional of "
+        f"{parameters.min_notional:.8g}, is {order.quantity:.8g} and "
+        f"{order.quantity * price:.8g}: ask for more"
+    )
+
+
+def explain_no_cash(order: VenueOrder, cash: float, quote: str) -> str:
+    """Return the refusal of an order that the cash cannot carry."""
+    if order.side > 0:
+        return (
+            f"a buy needs cash for the venue's minimum and the fee, there is {cash:.8g} {quote}: "
+            "sell first, or ask for less"
+        )
+    return f"a sell must pay its fee, proceeds and {cash:.8g} {quote} do not: sell more at once"
+
+
+def explain_reduction(wanted: float, execution: Execution) -> tuple[str, str]:
+    """Return text and reason of an order that was made smaller to fit the cash."""
+    return (
+        f"from {wanted:.8g} to {execution.quantity:.8g}",
+        "the cash, price and fee allow no more",
+    )
+
+
+def _find_bad_number(order: VenueOrder) -> str:
+    needs_stop = order.type in ("stop", "stop_limit")
+    checks = (
+        ("quantity", order.quantity, order.cash is None and order.target_weight is None),
+        ("cash", order.cash or 0.0, order.cash is not None),
+        ("limit price", order.limit_price, order.type in ("limit", "stop_limit")),
+        ("stop price", order.stop_price, needs_stop),
+        ("trail", order.trail_amount + order.trail_fraction, order.is_trailing),
+    )
+    for name, value, is_needed in checks:
+        if is_needed and not (isfinite(value) and value > 0):
+            return f"the {name} of an order must be a finite number > 0, is {value}: give one"
+    weight = order.target_weight
+    if weight is not None and not (isfinite(weight) and weight >= 0):
+        return (
+            f"spot does not short: a target weight must be >= 0, is {weight}: answer 0.0 for none"
+        )
+    return ""
+
+
+def _find_bad_size(order: VenueOrder, price: float) -> str:
+    if order.is_exit or order.cash is not None or order.target_weight is not None:
+        return ""
+    for own in (order.limit_price, order.stop_price):
+        price = own if own > 0 else price
+    if is_below_minimum(order.quantity, price, order.book.parameters.rules):
+        return explain_minimum(order, price)
+    return explain_short(order) if is_beyond_holding(order) else ""
+
+
+def _find_post_only(order: VenueOrder, price: float) -> str:
+    if not (order.post_only and order.type == "limit"):
+        return ""
+    _, is_taker = find_limit_price(
+        order.side, order.limit_price, (price, price, price), False, False
+    )
+    if not is_taker:
+        return ""
+    return (
+        f"a post-only order must not take, its limit {order.limit_price:.8g} is reached at "
+        f"{price:.8g}: move the limit away from the market"
+    )

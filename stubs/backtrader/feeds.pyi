@@ -1,0 +1,3 @@
+from .feed import DataBase
+
+class PandasData(DataBase): ...
