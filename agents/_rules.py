@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Decision
+from seawall.market.series import FloatArray
 from seawall.observation import Observation
 
 from ._parameters import number, one_of
@@ -65,40 +66,52 @@ class Stance:
         return TargetWeight(symbol=symbol, weight=0.0)
 
 
+class _Followed:
+    """A rule of one symbol, and how many prices it has been told."""
+
+    __slots__ = ("n_told", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.n_told = 0
+
+    def tell(self, prices: FloatArray, n_prices: int) -> int:
+        """Tell the rule what it has not heard yet, and return its last word."""
+        n_told, self.n_told = self.n_told, n_prices
+        if n_prices == n_told + 1:  # asked at every bar: no list for one price
+            return self.rule.update(prices.item(n_told))
+        word = WAIT
+        for price in prices[n_told:].tolist():
+            word = self.rule.update(price)
+        return word
+
+
 class RuleFollower:
     """One rule per symbol, and the stance towards each."""
 
     def __init__(self, make_rule: Callable[[], Rule], stance: Stance) -> None:
         self._make_rule, self._stance = make_rule, stance
-        self._rules: dict[str, Rule] = {}
-        self._seen: dict[str, int] = {}
+        self._followed: dict[str, _Followed] = {}
 
     def decide(self, observation: Observation) -> Decision | None:
         """Return the actions that the newest prices call for, with the reasons, or ``None``."""
-        actions: list[Action] = []
-        reasons: list[str] = []
+        found: list[tuple[Action, str]] = []
         for symbol in observation.symbols:
             prices = observation.prices(symbol)
-            seen, n_prices = self._seen.get(symbol, 0), len(prices)
-            if n_prices <= seen:
+            followed = self._followed.get(symbol)
+            if followed is None:
+                followed = self._followed[symbol] = _Followed(self._make_rule())
+            n_prices = len(prices)
+            if n_prices <= followed.n_told:
                 continue  # not listed yet, or no new bar
-            rule = self._rules.get(symbol)
-            if rule is None:
-                rule = self._rules[symbol] = self._make_rule()
-            word = WAIT
-            if n_prices == seen + 1:  # asked at every bar: no list for one price
-                word = rule.update(prices.item(seen))
-            else:
-                for price in prices[seen:].tolist():
-                    word = rule.update(price)
-            self._seen[symbol] = n_prices
+            word = followed.tell(prices, n_prices)
             action = self._stance.act(observation, symbol, word)
             if action is not None:
-                actions.append(action)
-                reasons.append(rule.explain())
-        if not actions:
+                found.append((action, followed.rule.explain()))
+        if not found:
             return None
-        return Decision(actions=tuple(actions), reason="; ".join(reasons))
+        actions, reasons = zip(*found, strict=True)
+        return Decision(actions=actions, reason="; ".join(reasons))
 
 
 def _half(observation: Observation, symbol: str, word: int) -> Action | None:

@@ -176,7 +176,7 @@ def _to_recipe(candles: Candles) -> Recipe:
         "until": until,
     }
     agent = {"name": "agents.sma_cross", "fast": FAST, "slow": SLOW}
-    return Recipe.from_dict({"market": market, "agent": agent, "account": {"cash": CASH}})
+    return Recipe.from_dict({"market": market, "agent": agent, "account": {"cash": CASH / 10}})
 
 
 def time_run(run: Callable[[], object], n_bars: int, n_runs: int) -> float:

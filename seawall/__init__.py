@@ -7,7 +7,10 @@ The public names; everything else may move. They are imported when they are firs
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from seawall.workspace import load  # at once: the workspace is where Python was started
+from seawall.workspace import (
+    find_recipe,
+    load,
+)  # at once: the workspace is where Python was started
 
 __version__ = "0.1.0"
 
@@ -69,6 +72,7 @@ __all__ = [
     "TargetWeight",
     "Wake",
     "compare",
+    "find_recipe",
     "load",
     "run",
     "write_report",

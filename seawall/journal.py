@@ -46,5 +46,11 @@ class Journal:
         order_id: str = "",
         reason: str = "",
     ) -> None:
-        """Append one entry."""
-        self.entries.append(JournalEntry(time_ms, kind, symbol, order_id, text, reason))
+        """Append one entry; what no file could hold of a text becomes ``?``."""
+        entry = JournalEntry(time_ms, kind, symbol, order_id, to_plain(text), to_plain(reason))
+        self.entries.append(entry)
+
+
+def to_plain(text: str) -> str:
+    """Return a text without lone surrogates: an agent may say anything, UTF-8 cannot."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -15,6 +15,6 @@ R = TypeVar("R")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` with numba in nopython mode, cached; division by zero gives inf or nan."""
+    """Compile ``function`` in nopython mode, cached; a division by zero gives inf or nan."""
     compiled = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
     return cast("Callable[P, R]", compiled)

@@ -17,7 +17,7 @@ Left out: the buy-and-hold benchmark is measured by calling ``measure`` on its o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -118,6 +118,19 @@ class Metrics:
     best_period: float
     worst_period: float
     periods_per_year: float
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float | None]) -> "Metrics":
+        """Return the metrics that ``to_dict`` has written: what is missing there is nan here.
+
+        Raises:
+            TypeError: a name is missing or unknown.
+        """
+        numbers = {
+            name: math.nan if value is None and not name.endswith("_ms") else value
+            for name, value in values.items()
+        }
+        return cls(**numbers)  # type: ignore[arg-type]  # the types are those that were written
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Return plain floats, ints and None (for nan too: JSON has none), in the fields' order."""

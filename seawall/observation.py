@@ -203,11 +203,13 @@ class Observation:
         orders: tuple[OpenOrder, ...] = (),
         fills: tuple[FillSeen, ...] = (),
         at_open: bool = False,
+        symbols: tuple[str, ...] = (),
     ) -> None:
         counts = [window.n_visible for window in windows.values()]
         opens = [window.n_open for window in windows.values()] if at_open else counts
         known = [signal.n_visible for signal in signals.values()] if signals else counts
-        _put(self, "_market", (time_ms, windows, signals, counts, opens, known, at_open))
+        names = symbols or tuple(windows)
+        _put(self, "_market", (time_ms, windows, signals, counts, opens, known, at_open, names))
         _put(self, "_account", (cash, equity, quantities, orders, fills))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -224,7 +226,7 @@ class Observation:
     @property
     def symbols(self) -> tuple[str, ...]:
         """Every symbol of the recipe."""
-        return tuple(self._market[1])
+        return self._market[7]
 
     @property
     def cash(self) -> float:
@@ -311,7 +313,7 @@ class Observation:
 
         ``timeframe_ms`` is the length of a bar: a candle counts from its close on.
         """
-        _, windows, signals, counts, _, known, _ = self._market
+        _, windows, signals, counts, _, known, _, names = self._market
         closed = [
             int(np.searchsorted(window.times(n) + timeframe_ms, time_ms, "right"))
             for window, n in zip(windows.values(), counts, strict=True)
@@ -321,7 +323,7 @@ class Observation:
             for signal, n in zip(signals.values(), known, strict=False)
         ]
         earlier = object.__new__(Observation)
-        _put(earlier, "_market", (time_ms, windows, signals, closed, closed, known, False))
+        _put(earlier, "_market", (time_ms, windows, signals, closed, closed, known, False, names))
         _put(earlier, "_account", self._account)
         return earlier
 
@@ -335,9 +337,17 @@ class Observation:
         return window
 
 
-# time_ms, windows, signals, closed bars, opened bars and known values (one each), at the open?
+# time_ms, windows, signals, closed bars, opened bars and known values (one each), at the open?,
+# symbols
 _Market = tuple[
-    int, Mapping[str, Window], Mapping[str, SignalWindow], list[int], list[int], list[int], bool
+    int,
+    Mapping[str, Window],
+    Mapping[str, SignalWindow],
+    list[int],
+    list[int],
+    list[int],
+    bool,
+    tuple[str, ...],
 ]
 _Account = tuple[
     float, float, Mapping[str, float], tuple[OpenOrder, ...], tuple[FillSeen, ...]

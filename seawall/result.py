@@ -6,7 +6,6 @@ Parquet file per table. Times are UTC.
 
 import html
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -120,8 +119,8 @@ class Result:
                 recipe=Recipe.from_dict(stored["recipe"]),
                 agent=stored["agent"],
                 strategy=stored["strategy"],
-                metrics=_to_metrics(stored["metrics"]),
-                benchmark=_to_metrics(stored["benchmark"]),
+                metrics=Metrics.from_dict(stored["metrics"]),
+                benchmark=Metrics.from_dict(stored["benchmark"]),
                 band=Band(**stored["band"]),
                 labels=tuple(stored["labels"]),
                 versions=stored["versions"],
@@ -157,12 +156,6 @@ class Result:
         )
         title = html.escape(" · ".join((self.recipe.name, self.agent, *self.labels)))
         return f"<table><caption>{title}</caption>{rows}</table>"
-
-
-def _to_metrics(stored: Mapping[str, float | None]) -> Metrics:
-    """Return metrics as they were stored: JSON has no nan, a missing number is one."""
-    values = {k: math.nan if v is None and not k.endswith("_ms") else v for k, v in stored.items()}
-    return Metrics(**values)  # type: ignore[arg-type]  # a wrong one raises TypeError, caught above
 
 
 def _shorten(value: float | None) -> str:

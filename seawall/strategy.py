@@ -16,7 +16,7 @@ import backtrader as bt
 
 from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
-from seawall.errors import RecipeError
+from seawall.errors import AgentError, RecipeError, SeawallError
 from seawall.journal import Journal, JournalKind
 from seawall.market.series import TimeArray
 from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
@@ -102,26 +102,46 @@ class AgentStrategy(bt.Strategy):
         """Raise ``RecipeError`` where a parameter of the job is not allowed."""
         if self.p.sizing not in ("decision", "fill"):
             raise RecipeError(f"strategy.sizing must be decision or fill, is {self.p.sizing!r}")
+        self.check_numbers("rebalance_band")
         if not 0 <= self.p.rebalance_band < 1:
             raise RecipeError(
                 f"strategy.rebalance_band must be >= 0 and < 1, is {self.p.rebalance_band}"
             )
+
+    def check_numbers(self, *names: str) -> None:
+        """Raise ``RecipeError`` where one of these parameters is no number."""
+        for name in names:
+            value = getattr(self.p, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise RecipeError(f"strategy.{name} must be a number, is {value!r}")
 
     def permit(self, action: Action, observation: Observation) -> Action | str:
         """Return the action as it may be carried out, or why it is refused."""
         del observation
         return action
 
-    def halt(self, observation: Observation) -> str:
-        """Return why trading has to end now for good, or ``""``; everything is then sold."""
-        del observation
+    def halt(self, equity: float) -> str:
+        """Return why trading has to end now for good, or ``""``; everything is then sold.
+
+        Asked at every bar, also while the agent sleeps; ``equity`` in quote units.
+        """
+        del equity
         return ""
 
     # The loop of one bar --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Tell the agent what it is up to."""
-        _call(self.agent, "begin", self.session.info)
+        """Tell the agent what it is up to.
+
+        Raises:
+            AgentError: it cannot begin.
+        """
+        try:
+            _call(self.agent, "begin", self.session.info)
+        except SeawallError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise AgentError(f"the agent cannot begin: {type(error).__name__}: {error}") from error
 
     def prenext(self) -> None:
         """Treat bars before all feeds have begun like any other."""
@@ -134,7 +154,7 @@ class AgentStrategy(bt.Strategy):
             self._ask(self._clock_ms[step], step)
 
     def next_open(self) -> None:
-        """At the open: reveal nothing but the open, and ask; the last one only values the account."""
+        """At the open: reveal nothing but it, and ask; the last one only values the account."""
         step = self._step + 1
         if self._at_open and step + 1 < len(self._clock_ms):
             self._ask(self._clock_ms[step] - self.session.info.timeframe_ms, step)
@@ -144,12 +164,12 @@ class AgentStrategy(bt.Strategy):
         if time_ms < self.session.since_ms or self._is_halted:
             return
         self._reveal(step)
+        if why := self.halt(self.broker.getvalue()):
+            self._end_trading(self.observe(time_ms), why)
+            return
         if time_ms < self._wake_ms and not self._is_woken():
             return
         observation = self.observe(time_ms)
-        if why := self.halt(observation):
-            self._end_trading(observation, why)
-            return
         for action in self._decide(observation).actions:
             permitted = self.permit(action, observation)
             if isinstance(permitted, str):
@@ -158,8 +178,12 @@ class AgentStrategy(bt.Strategy):
                 self._carry_out(permitted, observation)
 
     def stop(self) -> None:
-        """Tell the agent that it is over."""
-        _call(self.agent, "end")
+        """Tell the agent that it is over; what it raises then changes nothing any more."""
+        try:
+            _call(self.agent, "end")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the run has been made
+            text = f"the agent's end() failed: {type(error).__name__}: {error}"
+            self.journal.record(self._clock_ms[-1], "note", text)
 
     # Observation and decision ---------------------------------------------------------------------
 
@@ -191,6 +215,7 @@ class AgentStrategy(bt.Strategy):
             orders=self._open_orders() if self._alive else (),
             fills=self._new_fills() if self._fresh_fills else (),
             at_open=self._at_open,
+            symbols=self.symbols,
         )
 
     def _decide(self, observation: Observation) -> Decision:
@@ -203,11 +228,11 @@ class AgentStrategy(bt.Strategy):
             if answer is None and self._wake is _NO_WAKE:
                 return _NOTHING
             decision = to_decision(answer, self.symbols)
-        except Exception as error:  # noqa: BLE001 - an agent may raise anything; it has then abstained
+            self._fall_asleep(decision.wake, observation.time_ms)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it has abstained
             self._wake_ms, self._wake = 0, _NO_WAKE
             self._record("abstained", f"{type(error).__name__}: {error}")
             return _NOTHING
-        self._fall_asleep(decision.wake, observation.time_ms)
         if decision.actions or decision.reason:
             text = "; ".join(_describe(action) for action in decision.actions)
             self._record("decision", text, reason=decision.reason)
@@ -277,6 +302,7 @@ class AgentStrategy(bt.Strategy):
         trade = self.buy if gap > 0 else self.sell
         order = trade(data=self.feeds[symbol], size=quantity, **wishes)
         self._targets[symbol] = (weight, order)
+        self._alive[order.ref] = order
 
     def _send(self, order: Order, observation: Observation) -> None:
         """Send one order, and its bracket behind it."""
@@ -308,6 +334,7 @@ class AgentStrategy(bt.Strategy):
             transmit=not exits,
             **wishes,
         )
+        self._alive[entry.ref] = entry
         for place, (level, exectype) in enumerate(exits, 1):
             is_last = place == len(exits)
             back(
@@ -328,6 +355,19 @@ class AgentStrategy(bt.Strategy):
                 self.cancel(order)
 
     # Bookkeeping ----------------------------------------------------------------------------------
+
+    def resting_buys(self, symbol: str, price: float) -> float:
+        """Return what living buy orders of ``symbol`` may still cost, quote units.
+
+        ``price`` values those that have no limit: market orders and stops.
+        """
+        alive = [order for order in self._alive.values() if order.alive() and order.isbuy()]
+        costs: list[float] = [
+            abs(order.executed.remsize) * (_limit_of(order) or order.created.price or price)
+            for order in alive
+            if order.data._name == symbol  # noqa: SLF001 - backtrader's public name of a feed
+        ]
+        return sum(costs)
 
     def notify_order(self, order: Any) -> None:
         """Keep the list of living orders, and what was filled since the last decision."""
@@ -394,10 +434,13 @@ def _to_datetime(time_ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(time_ms / SECOND_MS, tz=UTC).replace(tzinfo=None)
 
 
+def _limit_of(order: Any) -> float | None:
+    price = order.created.price if order.exectype == bt.Order.Limit else order.created.pricelimit
+    return price or None
+
+
 def _seen(order: Any) -> OpenOrder:
     is_stop = order.exectype in (bt.Order.Stop, bt.Order.StopLimit)
-    is_limit = order.exectype == bt.Order.Limit
-    limit = order.created.price if is_limit else order.created.pricelimit or None
     names = {exectype: name for name, exectype in _EXECTYPES.items()}
     return OpenOrder(
         order_id=str(order.ref),
@@ -406,7 +449,7 @@ def _seen(order: Any) -> OpenOrder:
         type=names.get(order.exectype, "other"),
         quantity=abs(order.created.size),
         remaining=abs(order.executed.remsize),
-        limit_price=limit,
+        limit_price=_limit_of(order),
         stop_price=order.created.price if is_stop else None,
         client_id=str(order.info.get("client_id") or ""),
     )

@@ -53,7 +53,8 @@ def to_time_ms(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise RecipeError(
-            f"a time is an ISO date or time in UTC, is {text!r}: write 2024-08-05 or 2024-08-05T12:00"
+            f"a time is an ISO date or time in UTC, is {text!r}: "
+            "write 2024-08-05 or 2024-08-05T12:00"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

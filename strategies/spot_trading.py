@@ -17,7 +17,7 @@ class SpotTrading(AgentStrategy):
             larger buy order refused.
         max_turnover_per_day: largest sum of notional traded in one UTC day, in units of equity.
         drawdown_stop: sell everything and stop for good once the equity has fallen this far below
-            its highest value at a decision; 0: never.
+            its highest value at a close; 0: never.
         sizing, rebalance_band: see ``AgentStrategy``.
     """
 
@@ -36,6 +36,7 @@ class SpotTrading(AgentStrategy):
     def check_parameters(self) -> None:
         """Raise ``RecipeError`` where a limit makes no sense."""
         super().check_parameters()
+        self.check_numbers("max_weight", "max_turnover_per_day", "drawdown_stop")
         if not 0 < self.p.max_weight <= 1:
             raise RecipeError(
                 f"strategy.max_weight must be > 0 and <= 1, is {self.p.max_weight}: "
@@ -52,14 +53,14 @@ class SpotTrading(AgentStrategy):
                 "write 0.2 for 20 %"
             )
 
-    def halt(self, observation: Observation) -> str:
+    def halt(self, equity: float) -> str:
         """Return why, once the drawdown is beyond its limit."""
         limit = self._drawdown_stop
         if not limit:
             return ""
-        self._peak = max(self._peak, observation.equity)
-        if observation.equity < self._peak * (1 - limit):
-            fallen = 1 - observation.equity / self._peak
+        self._peak = max(self._peak, equity)
+        if equity < self._peak * (1 - limit):
+            fallen = 1 - equity / self._peak
             return f"drawdown_stop is {limit:.2%}, the equity has fallen {fallen:.2%} from its peak"
         return ""
 
@@ -86,7 +87,8 @@ class SpotTrading(AgentStrategy):
         price = order.limit_price or order.stop_price or observation.price(order.symbol)
         notional = order.cash if order.cash is not None else (order.quantity or 0.0) * price
         if order.side == "buy" and self.p.max_weight < 1:
-            weight = observation.weight(order.symbol) + notional / observation.equity
+            bought = notional + self.resting_buys(order.symbol, price)
+            weight = observation.weight(order.symbol) + bought / observation.equity
             if weight > self.p.max_weight:
                 return (
                     f"max_weight is {self.p.max_weight}, this would make it {weight:.4g}: buy less"

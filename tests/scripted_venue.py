@@ -6,6 +6,7 @@ from typing import Any
 
 from seawall.fill import Fill
 from seawall.journal import Journal
+from seawall.venues.account import Account
 from seawall.venues.exchange import SpotExchange
 from seawall.venues.orders import Bar, Book, Outcome, VenueOrder
 from seawall.venues.parameters import SpotParameters
@@ -25,8 +26,9 @@ class Recorder:
         """Note an arrival."""
         self.events.append((order.order_id, "accepted"))
 
-    def on_filled(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:  # noqa: ARG002
+    def on_filled(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:
         """Note a fill."""
+        del fill, execution
         self.events.append((order.order_id, "completed" if order.is_done else "partial"))
 
     def on_closed(self, order: VenueOrder, outcome: Outcome) -> None:
@@ -35,20 +37,19 @@ class Recorder:
 
 
 class Scripted:
-    """One symbol; bar t closes at ``(t + 1) * BAR_MS``. Orders sent between bars trade from the next."""  # noqa: E501
+    """One symbol; bar t closes at ``(t + 1) * BAR_MS``; orders trade from the next bar on."""
 
     def __init__(self, *, cash: float = 10_000.0, held: float = 0.0, **parameters: Any) -> None:
         self.recorder = Recorder()
-        self.exchange = SpotExchange(
-            cash=cash, quote="USDT", journal=Journal(), listener=self.recorder
-        )
+        account = Account(cash=cash, quote="USDT")
+        self.exchange = SpotExchange(account, journal=Journal(), listener=self.recorder)
         self.price = 100.0
         self.book = Book(
             symbol="ETH/USDT", base="ETH", parameters=SpotParameters(**parameters),
             read_price=self._read_price,
         )  # fmt: skip
-        self.exchange.books.append(self.book)
-        self.exchange.open_account([(self.book, held)], 0)
+        account.books.append(self.book)
+        account.open([(self.book, held)], 0)
         self.n_bars = 0
         self.n_orders = 0
 
@@ -59,7 +60,7 @@ class Scripted:
     @property
     def fills(self) -> list[Fill]:
         """What was filled."""
-        return self.exchange.fills
+        return self.exchange.account.fills
 
     @property
     def prices(self) -> list[float]:
@@ -74,7 +75,7 @@ class Scripted:
     @property
     def equity(self) -> float:
         """Cash and coin at the last close."""
-        return self.exchange.cash + self.book.held * self.price
+        return self.exchange.account.cash + self.book.held * self.price
 
     def reasons(self, kind: str) -> list[str]:
         """Return the reasons of all journal entries of one kind."""

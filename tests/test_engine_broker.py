@@ -23,13 +23,13 @@ HOUR_MS = 3_600_000
 
 
 class Scripted(bt.Strategy):
-    """Runs ``script[bar](self)`` at the close of each bar (1 is the first) and notes what it is told."""  # noqa: E501
+    """Runs ``script[bar](self)`` at the close of each bar, from 1 on; notes what it is told."""
 
     params: Any = (("script", {}), ("opening", {}))
 
     def __init__(self) -> None:
         self.told: list[tuple[int, str]] = []
-        self.values: list[float] = []
+        self.equities: list[float] = []
         self.cashes: list[float] = []
         self.pnl: list[float] = []
         self.sent: dict[str, Any] = {}
@@ -52,7 +52,7 @@ class Scripted(bt.Strategy):
 
     def next(self) -> None:
         """Act at the close of a bar."""
-        self.values.append(self.broker.getvalue())
+        self.equities.append(self.broker.getvalue())
         self.cashes.append(self.broker.getcash())
         if len(self) in self.p.script:
             self.p.script[len(self)](self)
@@ -99,7 +99,7 @@ def test_a_round_trip_tells_what_backtrader_tells() -> None:
     assert strategy.told == [(ref, word) for ref in (1, 2) for word in words]
     assert strategy.pnl == [pytest.approx(3.592)]
     assert broker.getposition(strategy.data).size == 0
-    assert strategy.values[-1] == pytest.approx(10_003.592)  # noqa: PD011
+    assert strategy.equities[-1] == pytest.approx(10_003.592)
 
 
 def test_a_capped_order_tells_partial() -> None:
@@ -108,6 +108,15 @@ def test_a_capped_order_tells_partial() -> None:
     script: Script = {1: lambda s: s.buy(size=150_000)}
     strategy, _ = run([FLAT] * 4, script, parameters=parameters, cash=1e9)
     assert [word for _, word in strategy.told] == ["Submitted", "Accepted", "Partial", "Completed"]
+
+
+@pytest.mark.parametrize(("latency_ms", "price"), [(0, 101.0), (1, 102.0), (HOUR_MS, 102.0)])
+def test_latency_counts_from_the_close_of_the_decision(latency_ms: int, price: float) -> None:
+    """A millisecond too late for the open of 101, an hour is still in time for that of 102."""
+    rows = [(100.0 + t, 100.0 + t, 100.0 + t, 100.0 + t) for t in range(4)]
+    parameters = SpotParameters(latency_ms=latency_ms)
+    _, broker = run(rows, {1: lambda s: s.buy(size=1)}, parameters=parameters)
+    assert prices(broker) == [price]
 
 
 def test_a_plain_strategy_that_shorts_is_refused_by_name() -> None:
@@ -157,7 +166,8 @@ def test_a_target_weight_may_turn_out_to_sell() -> None:
         ({"exectype": bt.Order.StopTrail, "trailamount": 4.0}, (100.0, 106.0, 97.0, 99.0), 104.0),
         ({"exectype": bt.Order.StopTrail, "trailpercent": 0.03}, (100.0, 106.0, 97.0, 99.0), 103.0),
         (
-            {"exectype": bt.Order.StopTrailLimit, "price": 100.0, "plimit": 101.0, "trailamount": 4.0},  # noqa: E501
+            {"exectype": bt.Order.StopTrailLimit, "price": 100.0, "plimit": 101.0,
+             "trailamount": 4.0},
             (100.0, 106.0, 97.0, 99.0), 104.0,
         ),
         ({"exectype": bt.Order.Close}, (100.0, 106.0, 97.0, 99.0), 99.0),
@@ -238,7 +248,7 @@ def test_deciding_at_the_open_fills_at_that_open() -> None:
     strategy, broker = run(rows, {}, opening=opening)
     assert prices(broker) == [101.0]
     assert broker.fills[0].time_ms == broker.fills[0].bar_ms
-    assert strategy.values[1] == pytest.approx(10_000 + 10 * 4.0)  # noqa: PD011
+    assert strategy.equities[1] == pytest.approx(10_000 + 10 * 4.0)
 
 
 def test_the_value_at_the_open_does_not_know_the_close() -> None:
@@ -246,7 +256,7 @@ def test_the_value_at_the_open_does_not_know_the_close() -> None:
     rows = [FLAT, FLAT, (101.0, 200.0, 101.0, 200.0)]
     strategy, _ = run(rows, {1: lambda s: s.buy(size=10)}, opening={})
     assert strategy.seen_at_open == [10_000.0, 10_010.0]  # backtrader has none for the first bar
-    assert strategy.values == [10_000.0, 10_000.0, 11_000.0]  # noqa: PD011
+    assert strategy.equities == [10_000.0, 10_000.0, 11_000.0]
 
 
 def test_what_next_sends_with_an_open_clock_waits_for_the_next_bar() -> None:
@@ -257,13 +267,13 @@ def test_what_next_sends_with_an_open_clock_waits_for_the_next_bar() -> None:
 
 
 def test_fill_at_the_close_is_immediate() -> None:
-    """fill = "close": bought at the close of 100 that was just seen."""  # noqa: D403
+    """With fill = "close" it is bought at the close of 100 that was just seen."""
     rows = [FLAT, (110.0, 110.0, 110.0, 110.0)]
     parameters = SpotParameters(fills_at_close=True)
     strategy, broker = run(rows, {1: lambda s: s.buy(size=10)}, parameters=parameters)
     assert prices(broker) == [100.0]
-    assert strategy.values == [10_000.0, 10_100.0]  # noqa: PD011
-    np.testing.assert_array_equal(broker.curves()[1], strategy.values)
+    assert strategy.equities == [10_000.0, 10_100.0]
+    np.testing.assert_array_equal(broker.curves()[1], strategy.equities)
 
 
 def test_curves_equal_what_the_strategy_saw() -> None:
@@ -282,7 +292,7 @@ def test_curves_equal_what_the_strategy_saw() -> None:
             self.next()
 
         def next(self) -> None:
-            self.values.append(self.broker.getvalue())
+            self.equities.append(self.broker.getvalue())
             self.cashes.append(self.broker.getcash())
             data = self.datas[int(rng.integers(2))]
             if len(data):
@@ -293,7 +303,7 @@ def test_curves_equal_what_the_strategy_saw() -> None:
     clock_ms, equity, cash = broker.curves()
     assert len(clock_ms) == 248
     assert len(broker.fills) > 100
-    np.testing.assert_array_equal(equity, strategy.values)
+    np.testing.assert_array_equal(equity, strategy.equities)
     np.testing.assert_array_equal(cash, strategy.cashes)
 
 
@@ -315,17 +325,17 @@ def test_initial_holdings_are_bought_at_the_first_price_for_free() -> None:
     rows = [(50.0, 60.0, 50.0, 60.0), (60.0, 60.0, 60.0, 60.0)]
     strategy, broker = run(rows, {}, initial_holdings={"ETH": "50%"})
     assert broker.getposition(strategy.data).size == 100.0
-    assert strategy.values == [11_000.0, 11_000.0]  # noqa: PD011
+    assert strategy.equities == [11_000.0, 11_000.0]
     assert [(row.kind, row.asset, row.amount) for row in broker.ledger] == [
         ("initial", "USDT", 5_000.0), ("initial", "ETH", 100.0),
     ]  # fmt: skip
-    np.testing.assert_array_equal(broker.curves()[1], strategy.values)
+    np.testing.assert_array_equal(broker.curves()[1], strategy.equities)
 
 
 def test_initial_holdings_in_units_come_on_top_of_the_cash() -> None:
     """10,000 and 2 coins at 100 are 10,200; they can be sold."""
     strategy, broker = run([FLAT] * 3, {1: lambda s: s.close()}, initial_holdings={"ETH": 2.0})
-    assert strategy.values == [10_200.0] * 3  # noqa: PD011
+    assert strategy.equities == [10_200.0] * 3
     assert [fill.quantity for fill in broker.fills] == [-2.0]
 
 
@@ -365,7 +375,7 @@ def test_a_plain_feed_of_backtrader_works_too() -> None:
     cerebro.addstrategy(Scripted, script={1: lambda s: s.buy(size=1)})
     strategy = cerebro.run()[0]
     assert prices(broker) == [101.0]
-    np.testing.assert_array_equal(broker.curves()[1], strategy.values)
+    np.testing.assert_array_equal(broker.curves()[1], strategy.equities)
 
 
 def test_two_runs_are_equal() -> None:
@@ -377,7 +387,7 @@ def test_two_runs_are_equal() -> None:
 
 
 def test_the_recipe_makes_the_broker() -> None:
-    """Costs, cash, rounding and clock come from the recipe; unknown grids from the table or none."""  # noqa: E501
+    """Costs, cash, rounding and clock come from the recipe; unknown grids from the table."""
     recipe = Recipe.from_dict(
         {
             "market": {"venue": "binance", "symbols": ["BTC/USDT", "QQQ/USDT"], "timeframe": "1h",
@@ -409,7 +419,7 @@ def test_sleeping_through_bars_changes_nothing() -> None:
         2: lambda s: s.env.sleep(s.data.datetime[0] + 5 / 24),
     }
     other, sleepy = run(rows, asleep)
-    assert len(other.values) < len(strategy.values)
+    assert len(other.equities) < len(strategy.equities)
     np.testing.assert_array_equal(sleepy.curves()[1], broker.curves()[1])
 
 

@@ -363,7 +363,7 @@ class FirstNext(bt.Strategy):
 
 @pytest.mark.parametrize(("n_before", "first"), [(0, 5), (3, 5), (20, 20)])
 def test_warm_up_bars_are_seen_and_not_traded(n_before: int, first: int) -> None:
-    """The first decision falls on the close of the last warm-up bar, or where indicators are full."""
+    """The first decision is at the close of the last warm-up bar, or once indicators are full."""
     candles = make_candles(1, 60)
     cerebro = Cerebro()
     cerebro.adddata(ArrayFeed(candles))

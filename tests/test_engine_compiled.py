@@ -143,7 +143,8 @@ def run_one(weights: list[float], prices: list[float], **kwargs: Any) -> PathRes
     open_ = np.r_[close[0], close[:-1]]
     candles = Candles(
         key=KEY, time_ms=np.arange(len(close)) * BAR_MS, open=open_, close=close,
-        high=np.maximum(open_, close), low=np.minimum(open_, close), volume=np.full(len(close), 1e9),  # noqa: E501
+        high=np.maximum(open_, close), low=np.minimum(open_, close),
+        volume=np.full(len(close), 1e9),
     )  # fmt: skip
     paths = WeightPaths.from_dense(np.array([weights]))
     return run_weights(candles, SpotParameters(**kwargs), paths, cash=1_000.0, keeps_equity=True)
@@ -192,7 +193,7 @@ def test_constant_paths_never_switch(share: float) -> None:
 
 def test_impossible_rates_are_refused() -> None:
     """A chain that is long 10 % of the time cannot switch on half of all bars."""
-    with pytest.raises(RecipeError, match="use at most 0.2"):  # noqa: RUF043
+    with pytest.raises(RecipeError, match=r"use at most 0\.2"):
         random_weights(1, 100, long_share=0.1, switch_rate=0.5)
 
 

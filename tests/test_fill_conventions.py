@@ -36,7 +36,7 @@ def test_case_a_at_the_close_is_the_optimistic_mode() -> None:
 
 
 @pytest.mark.parametrize(("is_touch", "prices"), [(False, []), (True, [99.0])])
-def test_case_b_a_touched_limit(is_touch: bool, prices: list[float]) -> None:  # noqa: FBT001
+def test_case_b_a_touched_limit(*, is_touch: bool, prices: list[float]) -> None:
     """Buy limit 99, low exactly 99: rests by default, fills where touch is enough."""
     venue = Scripted(is_touch=is_touch).meet(SIGNAL)
     venue.send("limit", BUY, limit_price=99.0)
@@ -149,7 +149,7 @@ def test_2_a_taker_pays_spread_impact_and_fee() -> None:
     assert fill.slippage == pytest.approx(0.7)
     assert fill.fee == pytest.approx(1.0007)
     assert isnan(fill.trigger_price)
-    assert venue.exchange.cash == pytest.approx(10_000 - 1_000.7 - 1.0007)
+    assert venue.exchange.account.cash == pytest.approx(10_000 - 1_000.7 - 1.0007)
 
 
 def test_3_a_maker_pays_no_spread_and_the_maker_fee() -> None:
@@ -203,12 +203,16 @@ def test_5_what_lies_on_one_side_of_the_open_is_hit_nearest_first() -> None:
     assert venue.exchange.n_ambiguous == 0
 
 
-def test_6_a_limit_entry_takes_no_profit_on_its_bar() -> None:
-    """Bought at 98 somewhere in the bar 100/110/97: whether 105 came later is unknown."""
+@pytest.mark.parametrize("close", [100.0, 106.0])
+def test_6_a_limit_entry_takes_no_profit_on_its_bar(close: float) -> None:
+    """Bought at 98 somewhere in the bar 100/110/97: whether 105 came later is unknown.
+
+    Where the bar closes beyond 105 it is known, and the convention is the same: the next bar.
+    """
     venue = Scripted().meet(SIGNAL)
     entry = venue.send("limit", BUY, limit_price=98.0)
     venue.bracket(entry, 90.0, 105.0)
-    venue.meet((100.0, 110.0, 97.0, 100.0))
+    venue.meet((100.0, 110.0, 97.0, close))
     assert venue.prices == [98.0]
     assert venue.exchange.n_ambiguous == 1
     venue.meet((100.0, 106.0, 99.0, 105.5))
@@ -249,6 +253,17 @@ def test_7_a_trailing_stop_follows_completed_bars() -> None:
     assert venue.prices == [105.0]
 
 
+def test_7_a_trailing_exit_does_not_follow_the_bar_of_its_entry() -> None:
+    """Bought at 98 in the bar 100/110/97, whose high may be older: 5 below 98, not below 110."""
+    venue = Scripted().meet(SIGNAL)
+    entry = venue.send("limit", BUY, limit_price=98.0)
+    venue.send("trailing", SELL, trail_amount=5.0, extreme=100.0, parent=entry)
+    venue.meet((100.0, 110.0, 97.0, 108.0), (108.0, 108.0, 94.0, 95.0))
+    assert venue.prices == [98.0]
+    venue.meet((108.0, 108.0, 100.0, 101.0))  # now the completed high of 108 counts: 103
+    assert venue.prices == [98.0, 103.0]
+
+
 def test_9_a_tenth_of_the_volume_fills_and_the_rest_rests() -> None:
     """Buy 25 with a cap of 10 % of a volume of 100: 10, 10 and 5 at three opens."""
     venue = Scripted(participation_cap=0.1).meet(SIGNAL)
@@ -281,6 +296,14 @@ def test_9_a_bar_without_volume_fills_nothing() -> None:
     assert venue.prices == [101.0]
 
 
+def test_9_a_close_without_volume_fills_nothing() -> None:
+    """An order for the close waits for a bar that was traded, too."""
+    venue = Scripted().meet(SIGNAL)
+    venue.send("close", BUY)
+    venue.meet((100.0, 100.0, 90.0, 91.0, 0.0), (100.0, 104.0, 99.0, 103.0))
+    assert venue.prices == [103.0]
+
+
 def test_11_quantities_and_limits_are_on_the_grid() -> None:
     """1.239 on a lot of 0.01 is 1.23; a buy limit of 98.57 on a tick of 0.1 is 98.5."""
     venue = Scripted(lot_size=0.01, tick_size=0.1).meet(SIGNAL)
@@ -294,6 +317,15 @@ def test_11_an_order_below_the_minimum_is_refused() -> None:
     """0.04 at 100 is 4 of notional where 5 are asked."""
     venue = Scripted(lot_size=0.01, min_notional=5.0).meet(SIGNAL)
     venue.send("market", BUY, 0.04)
+    venue.meet(SIGNAL)
+    assert venue.fills == []
+    assert "notional of 5" in venue.reasons("refused")[0]
+
+
+def test_11_a_weight_below_the_minimum_is_refused() -> None:
+    """0.0004 of 10,000 is 4 of notional where 5 are asked; it is known at the open alone."""
+    venue = Scripted(min_notional=5.0).meet(SIGNAL)
+    venue.send("market", BUY, 0.0, target_weight=0.0004)
     venue.meet(SIGNAL)
     assert venue.fills == []
     assert "notional of 5" in venue.reasons("refused")[0]

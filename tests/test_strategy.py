@@ -1,18 +1,27 @@
 """The loop of one bar: what the agent is shown, when it is asked, what becomes of its answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import backtrader as bt
 import numpy as np
 import pytest
 
 import seawall
 from seawall.action import Cancel, Order, TargetWeight
 from seawall.agent import Decision, Feedback, Wake
+from seawall.engine.cerebro import Cerebro
+from seawall.engine.feed import ArrayFeed
+from seawall.engine.world import build_world
 from seawall.errors import RecipeError
+from seawall.market.catalog import Catalog
+from seawall.market.series import SeriesKey, Signal
+from seawall.market.simulate import simulate
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 from seawall.result import Result
-from seawall.units import HOUR_MS
+from seawall.units import DAY_MS, HOUR_MS
 
 RECIPE = Recipe.from_toml(
     """
@@ -231,3 +240,91 @@ def test_the_drawdown_stop_sells_everything_for_good() -> None:
     assert note["reason"].str.contains("drawdown_stop is 10.00%").tolist() == [True]
     assert result.equity["exposure"].iloc[-1] == 0.0
     assert -0.35 < result.metrics.total_return < -0.09
+
+
+def two_symbols(tmp_path: Path) -> tuple[Catalog, Recipe]:
+    """Return a market where BTC is there from the start and ETH is listed three days later."""
+    catalog = Catalog(tmp_path)
+    for symbol, start in (("BTC/USDT", 0), ("ETH/USDT", 72)):
+        made = simulate(
+            SeriesKey("candles", "simulated", symbol, "1h"),
+            seed=5, n_bars=240 - start, since_ms=RECIPE.market.since_ms + start * HOUR_MS,
+            start_price=100.0,
+        )  # fmt: skip
+        catalog.write(replace(made, key=replace(made.key, venue="test")), fetched_ms=None)
+    changes = {
+        "market.venue": "test",
+        "market.symbols": ["BTC/USDT", "ETH/USDT"],
+        "market.warmup": "0d",
+    }
+    return catalog, RECIPE.with_settings(changes)
+
+
+def test_a_symbol_that_is_listed_later_is_empty_until_then(tmp_path: Path) -> None:
+    """Its price is nan and an order for it is refused; then it trades from its first bars on."""
+    catalog, recipe = two_symbols(tmp_path)
+    seen: list[tuple[int, float]] = []
+
+    def agent(observation: Observation) -> dict[str, float]:
+        eth = observation.history("ETH/USDT")
+        seen.append((len(eth), observation.price("ETH/USDT")))
+        return {"BTC/USDT": 0.5, "ETH/USDT": 0.4}
+
+    result = seawall.run(recipe, agent=agent, catalog=catalog)
+    assert [n for n, _ in seen] == [max(0, hour - 72) for hour in range(1, 241)]
+    assert all(np.isnan(price) == (n == 0) for n, price in seen)
+    assert result.counts["refused"] == 72
+    fills = result.fills
+    first_eth = fills[fills["symbol"] == "ETH/USDT"].iloc[0]
+    assert first_eth["time_ms"] == recipe.market.since_ms + 73 * HOUR_MS
+    worth = sum(
+        fills.loc[fills["symbol"] == symbol, "quantity"].sum() * result.prices[symbol].iloc[-1]
+        for symbol in recipe.market.symbols
+    )
+    paid = (fills["quantity"] * fills["price"] + fills["fee"]).sum()
+    assert result.equity["equity"].iloc[-1] == pytest.approx(100_000 - paid + worth, rel=1e-12)
+
+
+def test_higher_timeframes_reach_a_plain_strategy_only_once_they_have_closed() -> None:
+    """Beside 1 h bars the 4 h feed shows the close of an hour that has ended, never a later one."""
+    closes: list[tuple[float, float]] = []
+
+    class Reader(bt.Strategy):
+        """Notes the last closes of both feeds."""
+
+        def next(self) -> None:
+            """Note them."""
+            closes.append((self.data0.close[0], self.data1.close[0]))
+
+    coarse = RECIPE.with_settings({"market.higher_timeframes": ["4h"]})
+    world = build_world(coarse, Catalog(), offline=True)
+    cerebro = Cerebro()
+    for candles in (world.candles["ETH/USDT"], world.higher[0][1]):
+        cerebro.adddata(ArrayFeed(candles))
+    cerebro.addstrategy(Reader)
+    cerebro.run()
+    hourly = world.candles["ETH/USDT"].close
+    assert [c for _, c in closes] == [hourly[3 + 4 * (i // 4)] for i in range(len(closes))]
+
+
+def test_a_signal_of_the_recipe_is_seen_from_when_it_was_known(tmp_path: Path) -> None:
+    """A daily value is published an hour after its day has ended: at 01:00 of the next day."""
+    catalog, recipe = two_symbols(tmp_path)
+    days = RECIPE.market.since_ms + DAY_MS * np.arange(-2, 10, dtype=np.int64)
+    mood = Signal(
+        key=SeriesKey("signal", "test", "mood", "1d"),
+        time_ms=days,
+        known_ms=days + DAY_MS + HOUR_MS,
+        value=np.arange(12.0),
+    )
+    catalog.write(mood, fetched_ms=None)
+    seen: list[tuple[int, float]] = []
+
+    def agent(observation: Observation) -> None:
+        seen.append((observation.time_ms, observation.signal("test/mood/1d")))
+
+    recipe = recipe.with_settings({"market.signals": ["test/mood/1d"]})
+    result = seawall.run(recipe, agent=agent, catalog=catalog)
+    for time_ms, value in seen:
+        assert value == mood.value[mood.known_ms <= time_ms][-1]
+    assert "signal/test/mood/1d" in result.data

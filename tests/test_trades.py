@@ -15,9 +15,9 @@ def fill(
 ) -> Fill:
     """Return a fill of which only these matter."""
     return Fill(
-        time_ms=time_ms, bar_ms=time_ms, order_id="1", symbol=symbol, quantity=quantity, price=price,
-        raw_price=price, trigger_price=nan, slippage=0.0, fee=fee, liquidity="taker", rule="market",
-        is_ambiguous=False,
+        time_ms=time_ms, bar_ms=time_ms, order_id="1", symbol=symbol, quantity=quantity,
+        price=price, raw_price=price, trigger_price=nan, slippage=0.0, fee=fee,
+        liquidity="taker", rule="market", is_ambiguous=False,
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_a_round_trip_in_parts() -> None:
 
 
 def test_a_fill_that_crosses_zero_ends_one_trade_and_begins_the_next() -> None:
-    """Long 1 at 100, sell 3 at 110, buy 2 at 100: +10 long, then +20 short; the fee is split 1:2."""
+    """Long 1 at 100, sell 3 at 110, buy 2 at 100: +10, then +20 short; the fee splits 1 to 2."""
     first, second = closed_trades([fill(1, 100), fill(-3, 110, fee=3), fill(2, 100)])
     assert [first.pnl, first.fees] == pytest.approx([9.0, 1.0])
     assert [second.quantity, second.pnl] == pytest.approx([-2.0, 18.0])
@@ -57,7 +57,9 @@ def test_coins_owned_before_the_start_have_no_entry() -> None:
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]), st.floats(1.0, 1e4), st.floats(0, 5)),
+    st.tuples(
+        st.sampled_from([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]), st.floats(1.0, 1e4), st.floats(0, 5)
+    ),
     min_size=1, max_size=40,
 )  # fmt: skip
 

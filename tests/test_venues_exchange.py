@@ -97,7 +97,7 @@ def play(
         orders += fresh
         venue.meet(bar)
         curve.append(venue.equity)
-        assert venue.exchange.cash >= 0
+        assert venue.exchange.account.cash >= 0
         assert venue.book.held >= 0
     venue.exchange.end(venue.n_bars * BAR_MS)
     return venue, orders, curve
@@ -116,9 +116,9 @@ def test_nothing_appears_or_vanishes(
         coin += fill.quantity
         assert fill.slippage >= 0
         assert fill.fee >= 0
-    assert venue.exchange.cash == pytest.approx(cash, rel=1e-9, abs=1e-9 * CASH)
+    assert venue.exchange.account.cash == pytest.approx(cash, rel=1e-9, abs=1e-9 * CASH)
     assert venue.book.held == pytest.approx(coin, rel=1e-9, abs=1e-7)
-    venue.exchange.check_books()
+    venue.exchange.account.check()
     assert min(curve) >= 0
     assert all(order.is_done for order in orders)
 
@@ -128,14 +128,13 @@ def test_nothing_appears_or_vanishes(
 def test_no_fill_is_too_good_or_too_early(
     stream: list[Any], parameters: dict[str, Any], held: float
 ) -> None:
-    """Every fill lies in its bar, within its limit and the cap, and not before its order arrived."""  # noqa: E501
+    """Every fill lies in its bar, within limit and cap, and not before its order arrived."""
     venue, orders, _ = play(stream, parameters, held)
     by_id = {order.order_id: order for order in orders}
+    met = [(*FLAT, 1_000.0), *(bar for _, bar, _ in stream)]
     used: dict[int, float] = {}
     for fill in venue.fills:
-        open_, high, low, _, volume = [FLAT + (1_000.0,), *(bar for _, bar, _ in stream)][  # noqa: RUF005
-            fill.bar_ms // BAR_MS
-        ]
+        open_, high, low, _, volume = met[fill.bar_ms // BAR_MS]
         order = by_id[fill.order_id]
         side = 1.0 if fill.quantity > 0 else -1.0
         assert fill.bar_ms >= order.live_ms
@@ -190,13 +189,13 @@ def test_a_buy_beyond_the_cash_is_reduced() -> None:
     venue.send("market", BUY, 200.0)
     venue.meet(FLAT)
     assert venue.fills[0].quantity == pytest.approx(10_000 / 100.1)
-    assert 0 <= venue.exchange.cash < 1e-9
+    assert 0 <= venue.exchange.account.cash < 1e-9
     assert venue.reasons("reduced") == ["the cash, price and fee allow no more"]
     assert venue.recorder.events[-1] == ("1", "completed")
 
 
 def test_an_all_in_weight_survives_a_gap_up() -> None:
-    """Weight 1 decided at 100 and filled at 110: all the cash is spent, nothing is reported lost."""  # noqa: E501
+    """Weight 1 decided at 100, filled at 110: all the cash is spent, nothing is reported lost."""
     venue = Scripted(cash=CASH, lot_size=0.01).meet(FLAT)
     venue.send("market", BUY, 0.0, target_weight=1.0)
     venue.meet((110.0, 110.0, 110.0, 110.0))
@@ -220,7 +219,7 @@ def test_fees_may_be_owed_where_the_recipe_says_so() -> None:
     venue.send("market", BUY, 0.0, cash=CASH)
     venue.meet(FLAT)
     assert venue.fills[0].quantity == 100.0
-    assert venue.exchange.cash == pytest.approx(-40.0)
+    assert venue.exchange.account.cash == pytest.approx(-40.0)
 
 
 def test_the_fixed_fee_is_in_coin_at_the_fill_price() -> None:
@@ -286,6 +285,16 @@ def test_one_cancels_the_other() -> None:
     venue.meet((100.0, 106.0, 99.0, 104.0), (100.0, 100.0, 90.0, 95.0))
     assert venue.prices == [105.0]
     assert ("1", "cancelled") in venue.recorder.events
+
+
+def test_a_cancelled_order_takes_its_group_along() -> None:
+    """Cancelling one of two that exclude each other cancels both."""
+    venue = Scripted().meet(FLAT)
+    first = venue.send("limit", BUY, limit_price=95.0)
+    venue.pair(first, venue.send("stop", BUY, stop_price=105.0))
+    venue.meet(FLAT)
+    assert venue.exchange.cancel(first)
+    assert venue.reasons("cancelled") == ["asked for", "goes with order 1"]
 
 
 def test_an_exit_closes_what_its_entry_has_filled() -> None:

@@ -48,7 +48,8 @@ def rules() -> st.SearchStrategy[Rules]:
     fractions = st.sampled_from([0.0, 0.0001, 0.004])
     return st.builds(
         Rules, fractions, fractions, fractions, st.sampled_from([0.0, 0.001, 0.1]),
-        st.sampled_from([0.0, 0.00147]), st.sampled_from([0.0, 1e-5, 0.1]), st.just(0.0), st.just(False),  # noqa: E501
+        st.sampled_from([0.0, 0.00147]), st.sampled_from([0.0, 1e-5, 0.1]),
+        st.just(0.0), st.just(False),
     )  # fmt: skip
 
 
@@ -76,7 +77,8 @@ def test_affordable_is_the_largest_that_the_cash_pays(
     cash=st.one_of(st.just(0.0), amounts), held=st.one_of(st.just(0.0), amounts),
     capacity=st.one_of(st.just(inf), amounts),
 )  # fmt: skip
-def test_execution_stays_within_wallet_and_capacity(  # noqa: PLR0917
+def test_execution_stays_within_wallet_and_capacity(
+    *,
     side: float,
     wanted: float,
     price: float,
@@ -91,7 +93,7 @@ def test_execution_stays_within_wallet_and_capacity(  # noqa: PLR0917
     found = execute(side, wanted, offer, Wallet(cash, held), rules)
     assert 0 <= found.quantity <= min(wanted, capacity) * (1 + 2e-9) + 1e-9 * rules.lot_size
     if found.quantity:
-        assert settle(side, cash, found) >= 0
+        assert settle(side, cash, found.quantity * found.price, found.fee) >= 0
         assert found.slippage >= 0
         assert side * (found.price - price) >= 0
     if side < 0:
@@ -152,10 +154,11 @@ def test_taker_price_example() -> None:
     ],
 )
 def test_limit_prices(
+    *,
     side: float,
     limit: float,
     bar: tuple[float, float, float],
-    has_rested: bool,  # noqa: FBT001
+    has_rested: bool,
     found: tuple[float, bool],
 ) -> None:
     """Marketable on arrival: taker at the open; rested: maker at its own price."""
@@ -191,11 +194,11 @@ def test_weights_to_quantities() -> None:
 
 def test_minimum_example() -> None:
     """0.049 on a lot of 0.01 is 0.04; at 100 that is 4 < 5."""
-    grid = make_rules(lot_size=0.01, min_notional=5.0)
-    assert is_below_minimum(0.049, 100.0, grid)
-    assert not is_below_minimum(0.05, 100.0, grid)
-    assert is_below_minimum(0.009, 1e9, grid)
-    assert is_below_minimum(nan, 100.0, grid)
+    grid = (0.01, 5.0)
+    assert is_below_minimum(0.049, 100.0, *grid)
+    assert not is_below_minimum(0.05, 100.0, *grid)
+    assert is_below_minimum(0.009, 1e9, *grid)
+    assert is_below_minimum(nan, 100.0, *grid)
 
 
 def test_capacity() -> None:
@@ -219,8 +222,15 @@ def test_a_full_sale_leaves_exactly_nothing() -> None:
     assert execute(-1.0, 0.3, sell, Wallet(0.0, held), make_rules(lot_size=0.1)).quantity == held
 
 
+def test_a_sale_on_the_lot_is_never_more_than_is_held() -> None:
+    """87 on a lot of 0.00001 rounds to 87.00000000000001: 87 are sold."""
+    sell = Offer(100.0, 0.0, nan, inf, True)
+    found = execute(-1.0, 87.0, sell, Wallet(0.0, 87.0), make_rules(lot_size=1e-5))
+    assert found.quantity == 87.0
+
+
 def test_a_sale_that_cannot_pay_its_fee_is_over() -> None:
-    """0.0001 coin at 100 brings 0.01, the fixed fee is 0.147: nothing fills, nothing is waited for."""  # noqa: E501
+    """0.0001 coin at 100 brings 0.01, the fixed fee is 0.147: nothing fills or is waited for."""
     sell = Offer(100.0, 0.0, nan, inf, True)
     fixed = make_rules(fixed_fee_base=0.00147)
     execution, is_short, is_over = attempt((-1.0, 0.0001, True), sell, Wallet(0.0, 0.0001), fixed)

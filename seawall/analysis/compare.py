@@ -20,8 +20,8 @@ from seawall.analysis.comparison import Comparison, Pair, Standing
 from seawall.analysis.contender import Contender, to_contender
 from seawall.analysis.figures import to_ms
 from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
-from seawall.engine.run import run
-from seawall.engine.world import ReportFetch, build_world
+from seawall.engine.run import run_in
+from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import SeawallError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
@@ -69,20 +69,13 @@ def compare(
         RecipeError: the recipe, or a name in ``agents``, is not allowed.
         DataError: market data are missing or not usable.
     """
-    store = catalog or Catalog()
+    world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
     contenders = _with_always(agents)
     course = _Course()
     for place, contender in enumerate(contenders):
-        _run_one(
-            contender,
-            recipe,
-            course,
-            catalog=store,
-            offline=offline,
-            on_fetch=on_fetch,
-            progress=_part(progress, place, len(contenders)),
-        )
-    chances = _play_chances(recipe, course.results, store, n_random=n_random, progress=progress)
+        part = _part(progress, place, len(contenders))
+        _run_one(contender, recipe, course, world=world, progress=part)
+    chances = _play_chances(recipe, course.results, world, n_random=n_random, progress=progress)
     return _conclude(recipe, contenders, course, chances)
 
 
@@ -100,20 +93,13 @@ def _run_one(
     recipe: Recipe,
     course: _Course,
     *,
-    catalog: Catalog,
-    offline: bool,
-    on_fetch: ReportFetch,
+    world: World,
     progress: Advance | None,
 ) -> None:
     """Run one agent; what stops cash or buy-and-hold would stop every agent, and is raised."""
     try:
-        course.results[contender.name] = run(
-            contender.recipe(recipe),
-            catalog=catalog,
-            offline=offline,
-            on_fetch=on_fetch,
-            progress=progress,
-        )
+        own = contender.recipe(recipe)
+        course.results[contender.name] = run_in(world, own, progress=progress)
     except SeawallError as error:
         if contender.name in ALWAYS:
             raise
@@ -136,12 +122,11 @@ def _part(progress: Advance | None, place: int, n_agents: int) -> Advance | None
 def _play_chances(
     recipe: Recipe,
     results: Mapping[str, Result],
-    catalog: Catalog,
+    world: World,
     *,
     n_random: int,
     progress: Advance | None,
 ) -> dict[str, Chance]:
-    world = build_world(recipe, catalog, offline=True)
     chances = {}
     for place, (name, result) in enumerate(results.items()):
         rng = _stream(recipe, _CHANCE_STREAM, name)

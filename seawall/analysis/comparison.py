@@ -261,17 +261,9 @@ def _plain_standing(standing: Standing) -> dict[str, object]:
 def _to_standing(stored: Mapping[str, Any]) -> Standing:
     values = {k: math.nan if v is None and k != "metrics" else v for k, v in stored.items()}
     if values["metrics"] is not None:
-        values["metrics"] = _to_metrics(stored["metrics"])
+        values["metrics"] = Metrics.from_dict(stored["metrics"])
     return Standing(**cast("dict[str, Any]", values))
 
-
-def _to_metrics(stored: Mapping[str, float | None]) -> Metrics:
-    """Return metrics from plain values: ``None`` is nan, but for a time that never came."""
-    plain = {
-        key: math.nan if value is None and not key.endswith("_ms") else value
-        for key, value in stored.items()
-    }
-    return Metrics(**cast("dict[str, Any]", plain))
 
 
 def _to_pair(stored: Mapping[str, Any]) -> Pair:

@@ -23,6 +23,8 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write to; results/NAME
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch data.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
 
+WIDE = 130  # columns of a terminal that shows the whole table
+ONLY_WIDE = ("95 % interval", "verdict", "costs")
 DEMO = "demo"
 DEMO_AGENTS = "sma_cross,macd,rsi,bollinger,donchian,momentum,dca"
 
@@ -179,7 +181,7 @@ def _print_result(result: "Result") -> None:
         )
         for name in percents
     ]
-    plain = ("sharpe", "sortino", "calmar", "turnover", "n_trades", "win_rate", "profit_factor")
+    plain = ("sharpe", "sortino", "calmar", "turnover", "profit_factor")
     rows += [
         (
             name.replace("_", " "),
@@ -188,6 +190,7 @@ def _print_result(result: "Result") -> None:
         )
         for name in plain
     ]
+    rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
     if result.band.pessimistic != result.band.optimistic:
@@ -204,6 +207,10 @@ def _print_result(result: "Result") -> None:
 
 def _print_comparison(comparison: "Comparison") -> None:
     header, rows = comparison.to_table()
+    if screen.out.width < WIDE:
+        kept = [place for place, name in enumerate(header) if name not in ONLY_WIDE]
+        header = tuple(header[place] for place in kept)
+        rows = [tuple(row[place] for place in kept) for row in rows]
     screen.print_table(comparison.title, header, rows)
     for note in comparison.notes:
         screen.say(note)

@@ -12,10 +12,14 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-out = Console(highlight=False)
+TEXTS = ("agent", "verdict", "found")  # columns that hold words
+PIPE_WIDTH = 200  # columns where there is no terminal: a table in a log is not cut
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 
@@ -32,12 +36,12 @@ def print_json(value: object) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout: the first column to the left, the others to the right."""
+    """Write a table to stdout: text to the left, numbers to the right."""
     table = Table(title=escape(title), title_justify="left", header_style="bold")
     for place, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if place == 0 else "right")
+        table.add_column(escape(name), justify="left" if place == 0 or name in TEXTS else "right")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(Text(cell, no_wrap=place > 0) for place, cell in enumerate(row)))
     out.print(table)
 
 
@@ -55,7 +59,7 @@ def progress(what: str) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:

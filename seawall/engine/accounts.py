@@ -51,15 +51,20 @@ def trace_account(
     first = int(np.searchsorted(world.clock_ms, world.since_ms, "right"))
     clock_ms = world.clock_ms[first:]
     bar_ms = next(iter(world.candles.values())).key.timeframe_ms
-    filled_at = _steps_of(fills, clock_ms, bar_ms)
+    times = clock_ms - bar_ms if at_open else clock_ms
+    filled_ms = np.array([f.time_ms if at_open else f.bar_ms + bar_ms for f in fills], np.int64)
+    if len(filled_ms) and filled_ms.max() > times[-1]:  # inside the last bar: its close is needed
+        times = np.append(times, clock_ms[-1])
+    filled_at = np.searchsorted(times, filled_ms, "left")
     flows = np.array([-f.quantity * f.price - f.fee for f in fills], dtype=np.float64)
-    cash_curve = cash + _accumulate(filled_at, flows, len(clock_ms))
-    value, gross = np.zeros(len(clock_ms) + 1), np.zeros(len(clock_ms) + 1)
+    cash_curve = cash + _accumulate(filled_at, flows, len(times))
+    value, gross = np.zeros(len(times) + 1), np.zeros(len(times) + 1)
     prices = {}
     for symbol, candles in world.candles.items():
-        prices[symbol] = price = _marks(candles, clock_ms, at_open=at_open)
+        start_ms = int(clock_ms[0] - bar_ms)
+        prices[symbol] = price = _marks(candles, times, start_ms=start_ms, at_open=at_open)
         moves = np.array([f.quantity if f.symbol == symbol else 0.0 for f in fills])
-        quantity = held.get(symbol, 0.0) + _accumulate(filled_at, moves, len(clock_ms))
+        quantity = held.get(symbol, 0.0) + _accumulate(filled_at, moves, len(times))
         worth = np.where(quantity == 0.0, 0.0, quantity * np.nan_to_num(price))
         value += worth
         gross += np.abs(worth)
@@ -67,7 +72,7 @@ def trace_account(
     with np.errstate(invalid="ignore", divide="ignore"):
         exposure = np.where(equity > 0, gross / equity, np.nan)
     curve = AccountCurve(
-        time_ms=np.concatenate([[clock_ms[0] - bar_ms], clock_ms - (bar_ms if at_open else 0)]),
+        time_ms=np.concatenate([[clock_ms[0] - bar_ms], times]),
         equity=equity,
         cash=cash_curve,
         exposure=exposure,
@@ -83,17 +88,12 @@ def _without_first_trades(curve: AccountCurve) -> AccountCurve:
         return np.delete(values, 1)
 
     return AccountCurve(
-        time_ms=np.delete(curve.time_ms, 0),
+        time_ms=np.delete(curve.time_ms, 1),
         equity=cut(curve.equity),
         cash=cut(curve.cash),
         exposure=cut(curve.exposure),
         prices={symbol: cut(price) for symbol, price in curve.prices.items()},
     )
-
-
-def _steps_of(fills: Sequence[Fill], clock_ms: TimeArray, bar_ms: int) -> TimeArray:
-    closes = np.array([f.bar_ms + bar_ms for f in fills], dtype=np.int64)
-    return np.searchsorted(clock_ms, closes, "left")
 
 
 def _accumulate(steps: TimeArray, amounts: FloatArray, n_steps: int) -> FloatArray:
@@ -103,12 +103,17 @@ def _accumulate(steps: TimeArray, amounts: FloatArray, n_steps: int) -> FloatArr
     return np.cumsum(total)
 
 
-def _marks(candles: Candles, clock_ms: TimeArray, *, at_open: bool) -> FloatArray:
-    """Return the last known price at the start and at each step."""
-    closed = np.searchsorted(candles.close_ms, clock_ms, "right")
-    values = candles.open if at_open else candles.close
-    known = np.where(closed > 0, values[np.maximum(closed - 1, 0)], np.nan)
-    start = int(np.searchsorted(candles.time_ms, clock_ms[0] - candles.key.timeframe_ms))
-    is_listed = start < len(candles) and candles.time_ms[start] < clock_ms[0]
-    first = candles.open[start] if is_listed else (known[0] if closed[0] > 0 else np.nan)
-    return np.concatenate([[first], known])
+def _marks(candles: Candles, times: TimeArray, *, start_ms: int, at_open: bool) -> FloatArray:
+    """Return the last known price at the start and at each sample, an open as it trades."""
+    closed = np.searchsorted(candles.close_ms, times, "right")
+    known = np.where(closed > 0, candles.close[np.maximum(closed - 1, 0)], np.nan)
+    opened = np.searchsorted(candles.time_ms, times, "right")
+    if at_open:  # where a bar opens at this very moment its open is newer than any close
+        place = np.maximum(opened - 1, 0)
+        opens_now = (opened > 0) & (candles.time_ms[place] == times)
+        known = np.where(opens_now, candles.open[place], known)
+    start = int(np.searchsorted(candles.time_ms, start_ms))
+    is_listed = start < len(candles) and candles.time_ms[start] == start_ms
+    before = int(np.searchsorted(candles.close_ms, start_ms, "right"))
+    earlier = float(candles.close[before - 1]) if before else np.nan
+    return np.concatenate([[candles.open[start] if is_listed else earlier], known])

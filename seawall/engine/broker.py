@@ -10,35 +10,24 @@ a commission scheme that a script sets is kept and not charged, and the journal 
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import datetime
-from math import nan
 from typing import Any, Self
 
 import backtrader as bt
-import numpy as np
 
-from seawall.engine.feedview import FeedView, to_ms
-from seawall.errors import RecipeError
+from seawall.engine.bookfeeds import BookFeeds
+from seawall.engine.orders import copy_order, make_order, mark_ended, mark_filled, to_venue_order
 from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.market.series import FloatArray, TimeArray
-from seawall.recipe import Recipe, to_share
-from seawall.units import BPS, split_symbol
+from seawall.recipe import Recipe
+from seawall.units import BPS
+from seawall.venues.account import Account
 from seawall.venues.exchange import SpotExchange
 from seawall.venues.ledger import Ledger
-from seawall.venues.orders import FOREVER_MS, Book, Outcome, VenueOrder, VenueOrderType
+from seawall.venues.orders import FOREVER_MS, Outcome, VenueOrder
 from seawall.venues.parameters import Ambiguity, OrderGrid, SpotParameters
 from seawall.venues.spot import Execution
 
-_TYPES: dict[int, VenueOrderType] = {
-    bt.Order.Market: "market",
-    bt.Order.Close: "close",
-    bt.Order.Limit: "limit",
-    bt.Order.Stop: "stop",
-    bt.Order.StopLimit: "stop_limit",
-    bt.Order.StopTrail: "trailing",
-    bt.Order.StopTrailLimit: "trailing_limit",
-}
 _FRICTIONLESS = SpotParameters()
 
 
@@ -119,17 +108,20 @@ class ExchangeBroker(bt.BrokerBase):
 
     def stop(self) -> None:
         """Let what is left expire, and check the books."""
-        self._exchange.end(self._now_ms())
+        self._exchange.end(self._feeds.now_ms())
         super().stop()
 
     def next(self) -> None:
         """Meet the bars that have just closed, then value the account."""
-        if self._exchange.orders:
-            self._step()
+        exchange = self._exchange
+        if exchange.orders:
+            bars = self._feeds.fresh_bars(exchange.orders)
+            if bars:
+                exchange.step(bars, self._feeds.now_ms())
         if self._is_coo:
-            self._seen_ms = self._now_ms()
-        value = self._exchange.cash
-        for line, book in self._held:
+            self._seen_ms = self._feeds.now_ms()
+        value = self._account.cash
+        for line, book in self._feeds.held:
             index = line._idx  # noqa: SLF001 - the public property costs a call per bar
             value += book.held * (line.array[index] if index >= 0 else book.read_price(False))
         self._value = value
@@ -143,37 +135,58 @@ class ExchangeBroker(bt.BrokerBase):
         """Let what is sent in ``next_open`` fill at that bar's open."""
         self._is_coo = coo
 
+    def _reset(self, datas: list[Any]) -> None:
+        self._notifications: deque[bt.Order] = deque()
+        self._queue: deque[bt.Order] = deque()
+        self._orders: dict[str, bt.Order] = {}  # those that are alive
+        self._ends: dict[int, int] = {}  # the status of those that are over
+        self._venue_orders: dict[int, VenueOrder] = {}
+        self._n_orders = 0
+        self._seen_ms = -FOREVER_MS
+        self._feeds = feeds = BookFeeds(datas, self._parameters)
+        wanted, since_ms = self._initial_holdings, self._since_ms
+        holdings, cash = feeds.find_holdings(wanted, self.startingcash, since_ms)
+        self._account = Account(cash=cash, quote=self._quote)
+        self._account.books.extend(feeds.books.values())
+        if datas:
+            self._account.open(holdings, max(since_ms, 0))
+        self._exchange = SpotExchange(self._account, journal=self.journal, listener=self)
+        self.positions: dict[Any, bt.Position] = {}
+        for data, book in feeds.books.items():
+            price = feeds.first_prices.get(book.symbol, 0.0)
+            self.positions[data] = bt.Position(book.held, price) if book.held else bt.Position()
+            fee = book.parameters.taker_fee_bps * BPS
+            name = data._name  # noqa: SLF001 - backtrader's public name of a feed
+            self.comminfo.setdefault(name, bt.CommInfoBase(commission=fee, percabs=True))
+        feeds.watch_held()
+        self._value = self._account.value(at_open=False)
+
     # The account ----------------------------------------------------------------------------------
 
     @property
     def fills(self) -> list[Fill]:
         """Every execution, in order."""
-        return self._exchange.fills
+        return self._account.fills
 
     @property
     def ledger(self) -> Ledger:
         """Every change of the account."""
-        return self._exchange.ledger
+        return self._account.ledger
 
     @property
     def n_ambiguous(self) -> int:
         """Events whose order or existence a bar does not tell."""
         return self._exchange.n_ambiguous
 
-    @property
-    def exchange(self) -> SpotExchange:
-        """The venue behind the broker."""
-        return self._exchange
-
     def getcash(self) -> float:
         """Return the cash, quote units."""
-        return self._exchange.cash
+        return self._account.cash
 
     get_cash = getcash
 
     def setcash(self, cash: float) -> None:
         """Set the cash at the start, quote units; before the run only."""
-        self.startingcash = self._exchange.cash = self._value = float(cash)
+        self.startingcash = self._account.cash = self._value = float(cash)
 
     set_cash = setcash
 
@@ -181,8 +194,8 @@ class ExchangeBroker(bt.BrokerBase):
         """Return the equity, or the value held in ``datas``, at the last known prices."""
         at_open = self._is_coo and self._is_opening()
         if datas is None:
-            return self._exchange.value(at_open=True) if at_open else self._value
-        books = [self._books[data] for data in datas]
+            return self._account.value(at_open=True) if at_open else self._value
+        books = [self._feeds.books[data] for data in datas]
         return sum((b.held * b.read_price(at_open) for b in books if b.held), 0.0)
 
     get_value = getvalue
@@ -194,15 +207,8 @@ class ExchangeBroker(bt.BrokerBase):
     def setcommission(self, *args: Any, **kwargs: Any) -> None:
         """Keep a commission scheme for scripts that read it; the exchange charges its own fees."""
         super().setcommission(*args, **kwargs)
-        self.journal.record(0, "note", "the commission a script set is not charged",
-                            reason="costs come from the recipe or SpotParameters")  # fmt: skip
-
-    def changes_of(self, data: Any) -> tuple[TimeArray, FloatArray]:
-        """Return when the holding of one feed changed, and to what: shape (n_changes,) each."""
-        place = self._exchange.books.index(self._books[data])
-        rows = [(when, held) for when, _, book, held in self._exchange.changes if book == place]
-        times = np.array([when for when, _ in rows], dtype=np.int64)
-        return times, np.array([held for _, held in rows], dtype=np.float64)
+        text = "the commission a script set is not charged"
+        self.journal.record(0, "note", text, reason="costs come from the recipe or SpotParameters")
 
     def curves(self, clock_ms: TimeArray | None = None) -> tuple[TimeArray, FloatArray, FloatArray]:
         """Return ``(clock_ms, equity, cash)`` at each step, shape (n_steps,) each, after the run.
@@ -210,21 +216,7 @@ class ExchangeBroker(bt.BrokerBase):
         Rebuilt from the changes of the account and the feeds' closes; equal to the bit to what
         ``getvalue`` gave on each bar. The default clock: all close stamps of all feeds.
         """
-        series = [feed.closes() for feed in self._feeds.values()]
-        if clock_ms is None:
-            clock_ms = np.unique(np.concatenate([times for times, _ in series]))
-        steps = np.array([when for when, *_ in self._exchange.changes], dtype=np.int64)
-        cashes = np.array([cash for _, cash, *_ in self._exchange.changes])
-        cash = cashes[np.searchsorted(steps, clock_ms, "right") - 1]
-        equity = cash.copy()
-        for (data, book), (times, closes) in zip(self._books.items(), series, strict=True):
-            when, amounts = self.changes_of(data)
-            held = amounts[np.searchsorted(when, clock_ms, "right") - 1]
-            rows = np.searchsorted(times, clock_ms, "right") - 1
-            before = self._first_prices.get(book.symbol, nan)
-            price = np.where(rows >= 0, closes[np.maximum(rows, 0)], before)
-            equity += np.where(held > 0, held * np.where(held > 0, price, 0.0), 0.0)
-        return clock_ms, equity, cash
+        return self._feeds.trace(self._account.changes, clock_ms)
 
     # Orders ---------------------------------------------------------------------------------------
 
@@ -232,13 +224,15 @@ class ExchangeBroker(bt.BrokerBase):
         self, owner: Any, data: Any, size: float, **kwargs: Any
     ) -> bt.Order:
         """Send a buy; see the module for what ``kwargs`` may hold."""
-        return self._submit(bt.BuyOrder, owner, data, size, kwargs)
+        oco = kwargs.pop("oco", None)
+        return self._submit(make_order(bt.BuyOrder, owner, data, size, kwargs), kwargs, oco)
 
     def sell(  # type: ignore[override]
         self, owner: Any, data: Any, size: float, **kwargs: Any
     ) -> bt.Order:
         """Send a sell; see the module for what ``kwargs`` may hold."""
-        return self._submit(bt.SellOrder, owner, data, size, kwargs)
+        oco = kwargs.pop("oco", None)
+        return self._submit(make_order(bt.SellOrder, owner, data, size, kwargs), kwargs, oco)
 
     def cancel(self, order: bt.Order, _bracket: bool = False) -> bool:  # noqa: FBT001, FBT002
         """Cancel an order; false where it is over already."""
@@ -247,273 +241,104 @@ class ExchangeBroker(bt.BrokerBase):
 
     def get_orders_open(self, safe: bool = False) -> list[bt.Order]:  # noqa: FBT001, FBT002
         """Return the orders that are alive."""
-        found = [self._orders[int(order.order_id)] for order in self._exchange.orders]
-        return [order.clone() for order in found] if safe else found
+        alive = [order.order_id for order in self._exchange.orders if not order.is_done]
+        return [copy_order(self._orders[i]) if safe else self._orders[i] for i in alive]
 
     def orderstatus(self, order: bt.Order) -> int:
         """Return an order's status now."""
-        return self._orders.get(order.ref, order).status
+        living = self._orders.get(str(order.ref), order)
+        return self._ends.get(order.ref, living.status)
 
     def get_notification(self) -> bt.Order | None:
         """Return the next order that has changed, or ``None``."""
         return self._notifications.popleft() if self._notifications else None
 
-    def _submit(
-        self, kind: type[bt.Order], owner: Any, data: Any, size: float, arguments: dict[str, Any]
-    ) -> bt.Order:
-        own = {name: arguments.pop(name) for name in _BT_ARGUMENTS if name in arguments}
-        oco = arguments.pop("oco", None)
-        order = kind(
-            owner=owner, data=data, size=size, pricelimit=arguments.pop("plimit", None), **own
-        )
-        self._n_orders += 1
-        order.ref = (
-            self._n_orders
-        )  # backtrader counts over all runs of the process: not reproducible
-        order.addinfo(**arguments)
-        self._orders[order.ref] = order
-        venue_order = self._to_venue_order(order)
+    def _submit(self, order: bt.Order, wishes: Mapping[str, Any], oco: bt.Order | None) -> bt.Order:
+        # backtrader counts over all runs of the process: that would not be reproducible.
+        self._n_orders = order.ref = self._n_orders + 1
+        parent = None if order.parent is None else self._venue_orders.get(order.parent.ref)
+        venue_order = to_venue_order(order, wishes, self._feeds.books[order.data], parent)
+        self._date(venue_order)
+        self._orders[venue_order.order_id] = order
         self._venue_orders[order.ref] = venue_order
         if oco is not None and oco.ref in self._venue_orders:
-            leader = self._venue_orders[oco.ref]
-            leader.group = leader.group or [leader]
-            leader.group.append(venue_order)
-            venue_order.group = leader.group
+            _join(venue_order, self._venue_orders[oco.ref])
         self._queue.append(order)
         if order.transmit:
             while self._queue:
                 self._transmit(self._queue.popleft())
         return order
 
+    def _date(self, order: VenueOrder) -> None:
+        """Note when an order was sent, and when it arrives."""
+        is_opening = self._is_opening()
+        sent_ms = self._feeds.open_ms() if is_opening else self._feeds.now_ms()
+        order.live_ms = sent_ms + order.book.parameters.latency_ms
+        order.sent_step_ms = self._seen_ms if is_opening else sent_ms
+
     def _transmit(self, order: bt.Order) -> None:
         venue_order = self._venue_orders[order.ref]
         order.submit(self)
-        self._notify(order)
+        self._notifications.append(copy_order(order))
         parent = venue_order.parent
         if parent is not None and parent.is_done and parent.filled == 0.0:
-            self._exchange.close(
-                venue_order, "rejected", "its entry is over: send it without parent"
-            )
+            fault = "its entry is over: send it without parent"
+            self._exchange.close(venue_order, "rejected", fault)
             return
         self._exchange.send(venue_order)
         if venue_order.book.parameters.fills_at_close and venue_order.type == "market":
             self._fill_at_close(venue_order)
 
     def _fill_at_close(self, venue_order: VenueOrder) -> None:
-        book, exchange = venue_order.book, self._exchange
-        feed = self._feeds[id(book)]
-        if self._is_opening() or not feed.stamp or venue_order.live_ms > self._now_ms():
+        book, exchange, now_ms = venue_order.book, self._exchange, self._feeds.now_ms()
+        bar = self._feeds.last_bar(book)
+        if self._is_opening() or bar is None or venue_order.live_ms > now_ms:
             return
-        bar = feed.bar()
         if book.bar is None or book.bar.close_ms != bar.close_ms:
             book.bar, book.used = bar, 0.0
-        exchange.step_ms = self._now_ms()
+        exchange.step_ms = now_ms
         exchange.fill_at_close(venue_order)
         exchange.orders = [one for one in exchange.orders if not one.is_done]
-        self._value = exchange.value(at_open=False)
+        self._value = self._account.value(at_open=False)
 
-    def _to_venue_order(self, order: bt.Order) -> VenueOrder:
-        info, created, book = order.info, order.created, self._books[order.data]
-        is_opening = self._is_opening()
-        sent_ms = self._open_ms() if is_opening else self._now_ms()
-        kind = _TYPES.get(order.exectype, "market")
-        stop = created.price if kind in ("stop", "stop_limit") else nan
-        limit = created.price if kind == "limit" else created.pricelimit
-        parent = self._venue_orders.get(order.parent.ref) if order.parent is not None else None
-        venue_order = VenueOrder(
-            order_id=str(order.ref), book=book, side=1.0 if order.isbuy() else -1.0, type=kind,
-            quantity=abs(created.size), cash=info.get("cash"),
-            target_weight=info.get("target_weight"), fits_to_cash=bool(info.get("fit_to_cash")),
-            limit_price=limit if kind in ("limit", "stop_limit") else nan, stop_price=stop,
-            trail_amount=order.trailamount or 0.0,
-            trail_fraction=0.0 if order.trailamount else (order.trailpercent or 0.0),
-            limit_offset=order._limitoffset, extreme=order.price or created.pclose,  # noqa: SLF001
-            time_in_force=info.get("time_in_force") or "gtc", good_until_ms=_find_end_ms(order),
-            post_only=bool(info.get("post_only")), reason=str(info.get("reason") or ""),
-            live_ms=sent_ms + book.parameters.latency_ms,
-            sent_step_ms=self._seen_ms if is_opening else self._now_ms(), parent=parent,
-        )  # fmt: skip
-        if parent is not None:
-            entry_size = abs(self._orders[int(parent.order_id)].created.size)
-            is_sized_later = parent.cash is not None or parent.target_weight is not None
-            venue_order.follows_entry = is_sized_later or venue_order.quantity >= entry_size
-            venue_order.cash = venue_order.target_weight = None  # those size the entry alone
-            parent.children.append(venue_order)
-        return venue_order
+    def _is_opening(self) -> bool:
+        """Return whether the feeds show a bar that has not been traded: in ``next_open``."""
+        return self._is_coo and self._feeds.now_ms() > self._seen_ms
 
     # What the exchange says -----------------------------------------------------------------------
 
     def on_accepted(self, order: VenueOrder) -> None:
         """Tell the strategy that the exchange has the order."""
-        bt_order = self._orders[int(order.order_id)]
+        bt_order = self._orders[order.order_id]
         bt_order.accept(self)
-        self._notify(bt_order)
+        self._notifications.append(copy_order(bt_order))
 
     def on_filled(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:
         """Book a fill in backtrader's position and order, and tell the strategy."""
-        bt_order = self._orders[int(order.order_id)]
-        if not bt_order.executed.size:  # the fill may have fixed size and side
-            bt_order.ordtype = bt.Order.Buy if order.side > 0 else bt.Order.Sell
-            bt_order.size = bt_order.created.size = order.side * order.quantity
-            bt_order.executed.remsize = bt_order.size
-        data, position = bt_order.data, self.positions[bt_order.data]
-        before = position.price
-        when = data.datetime.datetime(0)
-        position.update(fill.quantity, fill.price, when)
-        position.fix(order.book.held, position.price if order.book.held else 0.0)
-        is_buy = fill.quantity > 0
-        notional = execution.quantity * (fill.price if is_buy else before)
-        opened, closed = (notional, 0.0) if is_buy else (0.0, notional)
-        bt_order.execute(
-            data.datetime[0], fill.quantity, fill.price,
-            0.0 if is_buy else fill.quantity, closed, 0.0 if is_buy else fill.fee,
-            fill.quantity if is_buy else 0.0, opened, fill.fee if is_buy else 0.0,
-            None, 0.0 if is_buy else execution.quantity * (fill.price - before),
-            position.size, position.price,
-        )  # fmt: skip
+        bt_order = self._orders[order.order_id]
+        mark_filled(bt_order, order, fill, execution, self.positions[bt_order.data])
+        bt_order.addcomminfo(self.getcommissioninfo(bt_order.data))
+        self._feeds.watch_held()
+        self._notifications.append(copy_order(bt_order))
         if order.is_done:
-            bt_order.executed.remsize = 0.0
-            bt_order.completed()
-        else:
-            bt_order.partial()
-        bt_order.addcomminfo(self.getcommissioninfo(data))
-        self._watch_held()
-        self._notify(bt_order)
+            self._forget(bt_order)
 
     def on_closed(self, order: VenueOrder, outcome: Outcome) -> None:
         """Tell the strategy how an order ended."""
-        bt_order = self._orders[int(order.order_id)]
-        if outcome == "expired":
-            bt_order.status = bt.Order.Expired
-            bt_order.executed.dt = bt_order.data.datetime[0]
-        elif outcome == "rejected":
-            bt_order.reject(self)
-        elif outcome == "no_cash":
-            bt_order.margin()
-        else:
-            bt_order.cancel()
-        self._notify(bt_order)
+        bt_order = self._orders[order.order_id]
+        mark_ended(bt_order, outcome, self)
+        self._notifications.append(copy_order(bt_order))
+        self._forget(bt_order)
 
-    def _notify(self, order: bt.Order) -> None:
-        self._notifications.append(order.clone())
-
-    # Feeds ----------------------------------------------------------------------------------------
-
-    def _reset(self, datas: list[Any]) -> None:
-        self._notifications: deque[bt.Order] = deque()
-        self._queue: deque[bt.Order] = deque()
-        self._orders: dict[int, bt.Order] = {}
-        self._venue_orders: dict[int, VenueOrder] = {}
-        self._n_orders = 0
-        self._seen_ms = -FOREVER_MS
-        self._first_prices: dict[str, float] = {}
-        self._books: dict[Any, Book] = {}
-        self._feeds: dict[int, FeedView] = {}  # by id of the book, in the order of the books
-        self._held: list[tuple[Any, Book]] = []
-        self.positions: dict[Any, bt.Position] = {data: bt.Position() for data in datas}
-        self._exchange = SpotExchange(
-            cash=self.startingcash, quote=self._quote, journal=self.journal, listener=self
-        )
-        for data in datas:
-            feed = FeedView(data)
-            book = self._open_book(feed)
-            self._books[data] = book
-            self._feeds[id(book)] = feed
-            self._exchange.books.append(book)
-            fee = book.parameters.taker_fee_bps * BPS
-            name = data._name  # noqa: SLF001 - backtrader's public name of a feed
-            self.comminfo.setdefault(name, bt.CommInfoBase(commission=fee, percabs=True))
-        if datas:
-            self._exchange.open_account(self._find_holdings(), max(self._since_ms, 0))
-        for data, book in self._books.items():
-            if book.held:
-                self.positions[data] = bt.Position(book.held, self._first_prices[book.symbol])
-        self._watch_held()
-        self._value = self._exchange.value(at_open=False)
-
-    def _watch_held(self) -> None:
-        """Note which closes the account is valued at."""
-        self._held = [(self._feeds[id(b)].close, b) for b in self._exchange.books if b.held]
-
-    def _open_book(self, feed: FeedView) -> Book:
-        symbol = feed.symbol
-        base = split_symbol(symbol)[0] if "/" in symbol else symbol or "base"
-        given = self._parameters
-        if isinstance(given, SpotParameters):
-            parameters = given
-        elif symbol in given:
-            parameters = given[symbol]
-        else:
-            raise RecipeError(f"parameters has no symbol {symbol!r}: it has {list(given)}")
-
-        def read_price(at_open: bool) -> float:  # noqa: FBT001 - called on every valuation
-            stamp = feed.stamp
-            if not stamp:
-                return self._first_prices.get(symbol, nan)
-            return feed.price(at_open=at_open and stamp == self._now())
-
-        return Book(symbol=symbol, base=base, parameters=parameters, read_price=read_price)
-
-    def _find_holdings(self) -> list[tuple[Book, float]]:
-        """Return base units per book; shares of the cash become coin at the first price."""
-        holdings, spent = [], 0.0
-        left = dict(self._initial_holdings)
-        for book in self._exchange.books:
-            wanted = left.pop(book.base, None)
-            if not wanted:
-                continue
-            price = self._feeds[id(book)].first_price(self._since_ms)
-            self._first_prices[book.symbol] = price
-            if isinstance(wanted, str):
-                share = to_share(wanted, f"account.initial_holdings.{book.base}")
-                spent += share * self.startingcash
-                wanted = share * self.startingcash / price
-            holdings.append((book, float(wanted)))
-        if spent > self.startingcash:
-            raise RecipeError(f"account.initial_holdings spend {spent} of {self.startingcash} cash")
-        self._exchange.cash = self.startingcash - spent
-        return holdings
-
-    def _step(self) -> None:
-        now = self._now()
-        wanted = {id(order.book) for order in self._exchange.orders}
-        feeds = [
-            (book, self._feeds[id(book)]) for book in self._exchange.books if id(book) in wanted
-        ]
-        bars = [(book, feed.bar()) for book, feed in feeds if feed.stamp == now]
-        if bars:
-            self._exchange.step(bars, to_ms(now))
-
-    def _now(self) -> float:
-        """Return the latest close stamp that any feed shows, backtrader's days."""
-        return max([feed.stamp for feed in self._feeds.values()], default=0.0)
-
-    def _now_ms(self) -> int:
-        now = self._now()
-        return to_ms(now) if now else 0
-
-    def _is_opening(self) -> bool:
-        """Return whether the feeds show a bar that has not been traded: in ``next_open``."""
-        return self._is_coo and self._now_ms() > self._seen_ms
-
-    def _open_ms(self) -> int:
-        now = self._now()
-        return max(feed.bar().open_ms for feed in self._feeds.values() if feed.stamp == now)
+    def _forget(self, order: bt.Order) -> None:
+        """Keep the status alone of an order that is over: an agent may send one on every bar."""
+        self._ends[order.ref] = order.status
+        del self._orders[str(order.ref)]
 
 
-_BT_ARGUMENTS = (
-    "price", "exectype", "valid", "tradeid", "trailamount", "trailpercent", "parent", "transmit",
-)  # fmt: skip
-
-
-def _find_end_ms(order: bt.Order) -> int:
-    """Return when an order expires: its ``good_until_ms``, or backtrader's ``valid``."""
-    until_ms = order.info.get("good_until_ms")
-    if until_ms:
-        return int(until_ms)
-    valid = order.valid
-    if isinstance(valid, datetime):
-        valid = order.data.date2num(valid)
-    if not valid:
-        return FOREVER_MS
-    return to_ms(float(valid))
+def _join(order: VenueOrder, leader: VenueOrder) -> None:
+    """Let one order cancel the others of its leader's group; those that are over have left it."""
+    leader.group = leader.group or [leader]
+    leader.group[:] = [one for one in leader.group if not one.is_done or one is leader]
+    leader.group.append(order)
+    order.group = leader.group

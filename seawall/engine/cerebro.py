@@ -27,7 +27,6 @@ from seawall.engine.seat import Seat
 from seawall.engine.stock import StockBroker
 from seawall.engine.timeline import Movers, Timeline
 
-
 REPORT_STEPS = 4096
 
 

@@ -324,7 +324,7 @@ def _check_size(
         wanted = find_quantity_for_weight(order.weight, equity, open_, account.held)
         side = 1.0 if wanted > 0.0 else -1.0
         left = side * wanted
-    if is_unchecked and is_below_minimum(left, open_, rules):
+    if is_unchecked and is_below_minimum(left, open_, rules.lot_size, rules.min_notional):
         left = 0.0
     return _Pending(order.weight, side, left, False, False, order.is_first, order.live_ms)
 
@@ -344,9 +344,11 @@ def _trade(
     rest = _Pending(order.weight, side, left, False, False, is_first, order.live_ms)
     if not quantity > 0.0:
         return rest, account, 0.0, nan
+    notional = quantity * price
     after = _Account(
-        settle(side, a.cash, execution), max(a.held + side * quantity, 0.0), a.n_fills + 1,
-        a.turnover + quantity * price, a.fees + execution.fee, a.slippage + execution.slippage,
+        settle(side, a.cash, notional, execution.fee), max(a.held + side * quantity, 0.0),
+        a.n_fills + 1, a.turnover + notional, a.fees + execution.fee,
+        a.slippage + execution.slippage,
     )  # fmt: skip
     return rest, after, side * quantity, price
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import backtrader as bt
 
 from seawall.agent import Agent, as_agent
-from seawall.errors import RecipeError, WorkspaceError
+from seawall.errors import RecipeError, SeawallError, WorkspaceError
 from seawall.recipe import Recipe
 from seawall.strategy import AgentStrategy
 from seawall.workspace import load
@@ -39,8 +39,11 @@ def make_agent(recipe: Recipe) -> Agent:
     _check_keys("agent", section.name, section.parameters, _keywords(factory))
     try:
         return as_agent(factory(**section.parameters))
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"agent {section.name} cannot be made: {error}") from error
+    except SeawallError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"agent {section.name} cannot be made: {reason}") from error
 
 
 def find_strategy(recipe: Recipe) -> type[bt.Strategy]:

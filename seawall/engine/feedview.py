@@ -23,18 +23,18 @@ class FeedView:
 
     Attributes:
         data: the feed; ``symbol``: its symbol, or its name where it has none.
-        close: its line of closes.
+        close, stamps: its lines of closes and of close stamps.
         timeframe_ms: length of a bar, as the feed says.
     """
 
-    __slots__ = ("_lines", "_stamps", "candles", "close", "data", "symbol", "timeframe_ms")
+    __slots__ = ("_lines", "candles", "close", "data", "stamps", "symbol", "timeframe_ms")
 
     def __init__(self, data: Any) -> None:
         self.data = data
         self.candles = getattr(data, "candles", None)
         lines = data.lines
         self.close = lines.close
-        self._stamps = lines.datetime
+        self.stamps = lines.datetime
         self._lines = (lines.open, lines.high, lines.low, lines.close, lines.volume)
         if self.candles is not None:
             self.symbol: str = self.candles.key.symbol
@@ -46,7 +46,7 @@ class FeedView:
     @property
     def stamp(self) -> float:
         """The close stamp of the visible bar, backtrader's days; 0.0 before the first."""
-        line = self._stamps
+        line = self.stamps
         index = line._idx  # noqa: SLF001 - the public property costs a call per bar
         return float(line.array[index]) if index >= 0 else 0.0
 
@@ -57,7 +57,7 @@ class FeedView:
 
     def bar(self) -> Bar:
         """Return the visible bar; it opened one timeframe ago, or when the last one closed."""
-        line = self._stamps
+        line = self.stamps
         index = line._idx  # noqa: SLF001
         close_ms = to_ms(line.array[index])
         open_ms = close_ms - self.timeframe_ms
@@ -70,7 +70,7 @@ class FeedView:
         """Return close stamps in milliseconds and closes of the whole feed, after a run."""
         if self.candles is not None:
             return self.candles.close_ms, self.candles.close
-        days = np.array(self._stamps.array)
+        days = np.array(self.stamps.array)
         return np.rint((days - EPOCH_ORDINAL) * DAY_MS).astype(np.int64), np.array(self.close.array)
 
     def first_price(self, since_ms: int) -> float:

@@ -32,7 +32,12 @@ _TRADE_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Played:
-    """What one pass over the bars left; ``held`` are the base units at its start, by symbol."""
+    """What one pass over the bars left.
+
+    Attributes:
+        held: base units at its start, by symbol.
+        n_ambiguous: how often the bar did not tell what happened, or in which order.
+    """
 
     curve: AccountCurve
     fills: Sequence[Fill]
@@ -40,11 +45,7 @@ class Played:
     ledger: Ledger
     held: Mapping[str, float]
     n_decisions: int
-
-    @property
-    def n_ambiguous(self) -> int:
-        """Fills whose order or existence the bar does not tell."""
-        return sum(fill.is_ambiguous for fill in self.fills)
+    n_ambiguous: int
 
     @property
     def total_return(self) -> float:
@@ -53,22 +54,23 @@ class Played:
 
 
 def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
-    """Return the result of ``played``, with ``hopeful``, the optimistic pass, as the band's top."""
+    """Return the result of ``played``; ``hopeful``, the pass that ended higher, tops the band."""
     curve = played.curve
     index = pd.Index(pd.to_datetime(curve.time_ms, unit="ms", utc=True), name="time")
     trades = closed_trades(played.fills, dict(played.held))
-    benchmark = buy_and_hold(recipe, world, curve)
+    metrics = _measure(played, trades)
+    benchmark, invested = buy_and_hold(recipe, world, curve)
     columns = {"equity": curve.equity, "cash": curve.cash, "exposure": curve.exposure}
     return Result(
         recipe=recipe,
         agent=recipe.agent.name if recipe.agent else recipe.strategy.name,
         strategy=recipe.strategy.name,
-        metrics=_measure(played, trades),
-        benchmark=measure(benchmark, curve.time_ms, exposure=np.ones(len(benchmark))),
+        metrics=metrics,
+        benchmark=measure(benchmark, curve.time_ms, exposure=invested),
         band=Band(
-            pessimistic=min(played.total_return, hopeful.total_return),
-            optimistic=max(played.total_return, hopeful.total_return),
-            n_ambiguous=played.n_ambiguous,
+            pessimistic=metrics.total_return,
+            optimistic=metrics.total_return if hopeful is played else hopeful.total_return,
+            n_ambiguous=max(played.n_ambiguous, hopeful.n_ambiguous),
         ),
         labels=_labels(recipe, world),
         versions=_versions(),
@@ -87,23 +89,33 @@ def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> 
     )
 
 
-def buy_and_hold(recipe: Recipe, world: World, curve: AccountCurve) -> FloatArray:
-    """Return the equity of buying every symbol at its first price and keeping it.
+def buy_and_hold(
+    recipe: Recipe, world: World, curve: AccountCurve
+) -> tuple[FloatArray, FloatArray]:
+    """Return equity and exposure of buying every symbol at its first price and keeping it.
 
-    The cash is split evenly; each part pays taker fee and half-spread at the first open that may
-    trade, with no cap on volume. A symbol that is listed later is bought when it is.
+    It starts with the account's whole equity in cash, split evenly over the symbols; each part pays
+    taker fee, fixed fee and half-spread at the first open that may trade, with no cap on volume. A
+    symbol that is listed later is bought when it is. Shapes (n_samples,).
     """
-    friction = (1 + recipe.costs.half_spread_bps * BPS) * (1 + recipe.costs.taker_fee_bps * BPS)
-    share = recipe.account.cash / len(world.candles)
-    equity = np.zeros(len(curve.time_ms))
+    costs = recipe.costs
+    spread, fee = 1 + costs.half_spread_bps * BPS, 1 + costs.taker_fee_bps * BPS
+    share = float(curve.equity[0]) / len(world.candles)
+    held, idle = np.zeros(len(curve.time_ms)), np.zeros(len(curve.time_ms))
     for symbol, candles in world.candles.items():
-        price = curve.prices[symbol]
-        first_open = float(candles.between(world.since_ms, None).open[0])
-        is_listed = np.isfinite(price)
-        is_listed[0] = False  # the first sample is the start: still in cash
-        worth = np.where(is_listed, share / (first_open * friction) * price, share)
-        equity += worth
-    return equity
+        trading = candles.between(world.since_ms, None)
+        units = (share / (float(trading.open[0]) * spread) - costs.fixed_fee_base) / fee
+        first_ms = trading.time_ms[0] if _is_at_open(recipe) else trading.close_ms[0]
+        has_bought = curve.time_ms >= first_ms
+        has_bought[0] = False  # the first sample is the start: still in cash
+        held += np.where(has_bought, units * np.nan_to_num(curve.prices[symbol]), 0.0)
+        idle += np.where(has_bought, 0.0, share)
+    equity = held + idle
+    return equity, held / equity
+
+
+def _is_at_open(recipe: Recipe) -> bool:
+    return recipe.execution.decide_at == "open"
 
 
 def _measure(played: Played, trades: Sequence[ClosedTrade]) -> Metrics:

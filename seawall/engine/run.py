@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import FunctionType
 
 import backtrader as bt
 import numpy as np
@@ -20,7 +22,7 @@ from seawall.engine.outcome import Played, to_result
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.world import ReportFetch, World, build_world
-from seawall.errors import RecipeError
+from seawall.errors import AgentError, RecipeError
 from seawall.journal import Journal
 from seawall.market.catalog import Catalog
 from seawall.observation import SignalWindow, Window
@@ -29,13 +31,15 @@ from seawall.result import Result
 from seawall.strategy import AgentStrategy, Session
 from seawall.units import BPS, split_symbol
 from seawall.venues.parameters import Ambiguity
+from seawall.workspace import find_recipe
 
 Advance = Callable[[int, int], None]
 IN_MEMORY = "agent given in memory: the recipe alone does not reproduce it"
+NO_BAND = "no bounds: a function cannot be run a second time from the same state"
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
     *,
     agent: object | None = None,
     catalog: Catalog | None = None,
@@ -46,7 +50,7 @@ def run(
     """Run one recipe and return its result.
 
     Args:
-        recipe: what to run.
+        recipe: what to run: a recipe, a TOML file, or the name of one in ``backtests/``.
         agent: an agent, or a bare function, used in place of the recipe's: for notebooks and
             tests. It is copied, so that it can be used again; the result is labelled.
         catalog: where market data are; ``$SEAWALL_DATA`` or the platform's data folder if None.
@@ -59,6 +63,8 @@ def run(
         DataError: market data are missing or not usable.
         WorkspaceError: the agent or strategy cannot be loaded.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.from_file(find_recipe(str(recipe)))
     # What is wrong with the names is said before anything is fetched.
     if issubclass(find_strategy(recipe), AgentStrategy) and agent is None:
         make_agent(recipe)
@@ -84,16 +90,28 @@ def run_in(
     makes_agent = partial(_copy_agent, agent) if agent is not None else partial(make_agent, recipe)
     play = partial(_play, recipe, world, makes_agent, progress)
     played = play("worst")
-    hopeful = play("best") if played.n_ambiguous else played
-    result = to_result(recipe, world, played, hopeful)
+    # A bare function may keep what it learnt in the first pass, and cannot be copied: no second.
+    has_second = played.n_ambiguous and not isinstance(agent, FunctionType)
+    other = play("best") if has_second else played
+    # What is worse at a bar need not be worse at the end: the lower pass is the headline.
+    result = to_result(recipe, world, *sorted((played, other), key=lambda one: one.total_return))
     if agent is None:
         return result
     name = getattr(agent, "__name__", type(agent).__name__)
-    return replace(result, agent=name, labels=(*result.labels, IN_MEMORY))
+    labels = (IN_MEMORY, *((NO_BAND,) if played.n_ambiguous and not has_second else ()))
+    return replace(result, agent=name, labels=(*result.labels, *labels))
 
 
 def _copy_agent(agent: object) -> Agent:
-    return as_agent(deepcopy(agent))
+    try:
+        return as_agent(deepcopy(agent))
+    except AgentError:
+        raise
+    except Exception as error:
+        raise AgentError(
+            f"an agent given in memory must be copyable, {type(agent).__name__} is not ({error}): "
+            "put it into agents/ and name it in the recipe"
+        ) from error
 
 
 def _play(
@@ -208,4 +226,5 @@ def _collect(
         ledger=ledger,
         held=held,
         n_decisions=getattr(strategy, "n_decisions", 0),
+        n_ambiguous=getattr(broker, "n_ambiguous", 0),
     )

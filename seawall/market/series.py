@@ -167,8 +167,8 @@ def _check_times(key: SeriesKey, time_ms: TimeArray) -> None:
     if bad.size:
         row = int(bad[0]) + 1
         raise DataError(
-            f"timestamps of {key} must strictly increase: row {row} ({to_time_text(int(time_ms[row]))}) "
-            "does not; `seawall data check` lists all such rows"
+            f"timestamps of {key} must strictly increase: row {row} "
+            f"({to_time_text(int(time_ms[row]))}) does not; `seawall data check` lists all of them"
         )
 
 

@@ -11,12 +11,11 @@ the second one triggers is refused then.
 """
 
 from collections.abc import Sequence
-from math import nan
 
 from seawall.fill import Fill
 from seawall.journal import Journal, JournalKind
-from seawall.venues.ledger import Entry, Ledger
-from seawall.venues.orders import FOREVER_MS, Bar, Book, Listener, Outcome, VenueOrder
+from seawall.venues.account import Account
+from seawall.venues.orders import FOREVER_MS, Bar, Book, Hit, Listener, Outcome, VenueOrder
 from seawall.venues.path import walk
 from seawall.venues.refusals import (
     explain_minimum,
@@ -25,72 +24,42 @@ from seawall.venues.refusals import (
     explain_short,
     find_fault,
     is_beyond_holding,
+    is_too_small,
 )
 from seawall.venues.spot import (
     Execution,
     Offer,
     Wallet,
     attempt,
-    compute_capacity,
     find_limit_price,
     find_quantity_for_cash,
     find_quantity_for_weight,
     find_stop_price,
-    find_trail_stop,
-    is_below_minimum,
     round_price,
-    settle,
 )
 
 IMMEDIATE = ("ioc", "fok")
 
 
 class SpotExchange:
-    """The account and the resting orders of one spot exchange.
+    """The resting orders of one spot exchange, and the account that they trade for.
 
     Attributes:
-        cash: quote units; ``books``: one per symbol, with what is held.
-        orders: those that are alive, in the order in which they were sent.
-        fills, journal, ledger: what happened.
-        changes: ``(step_ms, cash, place of the book, held)`` after each change of the account.
+        account: what is owned.
+        orders: those that are alive, in the order in which they were sent; one that ends between
+            two steps is dropped at the next.
+        journal: what happened, in words.
         n_ambiguous: events whose order or existence a bar does not tell.
         step_ms: the close stamp of the step in progress.
     """
 
-    def __init__(self, *, cash: float, quote: str, journal: Journal, listener: Listener) -> None:
-        self.cash = cash
-        self.quote = quote
+    def __init__(self, account: Account, *, journal: Journal, listener: Listener) -> None:
+        self.account = account
         self.journal = journal
         self.listener = listener
-        self.books: list[Book] = []
         self.orders: list[VenueOrder] = []
-        self.fills: list[Fill] = []
-        self.ledger = Ledger()
-        self.changes: list[tuple[int, float, int, float]] = []
         self.n_ambiguous = 0
         self.step_ms = -FOREVER_MS
-        self._equity: float | None = None
-
-    def open_account(self, holdings: Sequence[tuple[Book, float]], time_ms: int) -> None:
-        """Book what is owned at the start: the cash, and ``holdings`` in base units."""
-        entries = [Entry("initial", self.quote, self.cash)]
-        for book, quantity in holdings:
-            book.held = quantity
-            entries.append(Entry("initial", book.base, quantity))
-        self.ledger.post(time_ms, entries)
-        for place, book in enumerate(self.books):
-            self.changes.append((-FOREVER_MS, self.cash, place, book.held))
-
-    def check_books(self) -> None:
-        """Compare cash and coin with the ledger.
-
-        Raises:
-            LedgerError: they differ.
-        """
-        balances = {self.quote: self.cash}
-        for book in self.books:
-            balances[book.base] = balances.get(book.base, 0.0) + book.held
-        self.ledger.check(balances)
 
     # What may be asked ----------------------------------------------------------------------------
 
@@ -109,34 +78,34 @@ class SpotExchange:
             if not order.is_done:
                 self.close(order, "expired", "end_of_data", with_group=False)
         self.orders = []
-        self.check_books()
+        self.account.check()
 
     # One step -------------------------------------------------------------------------------------
 
     def step(self, bars: Sequence[tuple[Book, Bar]], step_ms: int) -> None:
         """Let every order meet the bars that closed at ``step_ms``."""
         self.step_ms = step_ms
-        self._equity = None
+        self.account.begin_step()
         for book, bar in bars:
             book.bar, book.is_moving, book.used = bar, True, 0.0
-        if not any(_is_concerned(order) for order in self.orders):
-            for book, _ in bars:
-                book.is_moving = False
-            return
-        due = [
-            order for order in self.orders if order.book.is_moving and order.sent_step_ms < step_ms
-        ]
-        for order in sorted(due, key=self._does_not_free_cash):
+        if any(map(_is_concerned, self.orders)):
+            self._meet(bars)
+        for book, _ in bars:
+            book.is_moving = False
+
+    def _meet(self, bars: Sequence[tuple[Book, Bar]]) -> None:
+        step_ms = self.step_ms
+        due = [o for o in self.orders if o.book.is_moving and o.sent_step_ms < step_ms]
+        first = due if len(due) == 1 else sorted(due, key=self._does_not_free_cash)
+        for order in first:
             if not order.is_done and not order.is_waiting:
                 self._meet_open(order)
         for book, bar in bars:
-            mine = [order for order in due if order.book is book]
+            mine = [order for order in due if order.book is book and not order.is_done]
             if bar.volume != 0.0 and mine:
                 walk(self, bar, mine)
             for order in mine:
                 self._finish_bar(order, bar)
-        for book, _ in bars:
-            book.is_moving = False
         self.orders = [order for order in self.orders if not order.is_done]
 
     def fill_at_close(self, order: VenueOrder) -> None:
@@ -146,14 +115,14 @@ class SpotExchange:
             return
         if order.has_arrived or self._arrive(order, bar.close):
             if bar.volume != 0.0:
-                self.fill(order, bar.close, rule=order.type, at_close=True)
+                self.fill(order, Hit(bar.close, order.type, at_close=True))
             self._end_immediate(order)
 
     def _does_not_free_cash(self, order: VenueOrder) -> bool:
         weight, bar = order.target_weight, order.book.bar
         if weight is None or order.is_sized or bar is None:
             return True
-        return weight * self._equity_now(at_close=False) >= order.book.held * bar.open
+        return weight * self.account.equity(at_close=False) >= order.book.held * bar.open
 
     def _meet_open(self, order: VenueOrder) -> None:
         bar = order.book.bar
@@ -166,36 +135,43 @@ class SpotExchange:
             return
         if bar.volume != 0.0:
             self._trade_at_open(order, bar.open)
-        if order.type != "close" and not self._waits_for_close(order):
+        if order.type != "close" and not _waits_for_close(order):
             self._end_immediate(order)
 
     def _trade_at_open(self, order: VenueOrder, price: float) -> None:
+        if order.has_stop and self._trigger_at_open(order, price):
+            return
+        if order.has_limit and not order.has_stop:
+            self._trade_limit_at_open(order, price)
+        elif order.is_market_now and not _waits_for_close(order):
+            rule = "market" if order.type == "market" else f"{order.type}_rest"
+            self.fill(order, Hit(price, rule))
+
+    def _trigger_at_open(self, order: VenueOrder, price: float) -> bool:
+        """Trigger a stop that the open has reached; true where it then is no limit but traded."""
+        stop = order.stop
+        if find_stop_price(order.side, stop, (price, price, price)) != price:
+            return False
+        order.trigger()
+        if order.has_limit:
+            return False
+        self.fill(order, Hit(price, f"{order.type}_gapped", stop))
+        return True
+
+    def _trade_limit_at_open(self, order: VenueOrder, price: float) -> None:
+        limit, is_touch = order.limit_price, order.book.parameters.is_touch
         point = (price, price, price)
-        if order.has_stop:
-            stop = self.stop_of(order)
-            if find_stop_price(order.side, stop, point) == price:
-                self.trigger(order)
-                if not order.has_limit:
-                    self.fill(order, price, rule=f"{order.type}_gapped", trigger=stop)
-                    return
-        if order.has_limit and not order.has_stop and not order.is_done:
-            is_touch = order.book.parameters.is_touch
-            limit = order.limit_price
-            found, is_taker = find_limit_price(order.side, limit, point, order.has_rested, is_touch)
-            order.has_rested = True
-            if found == found:  # noqa: PLR0124 - not nan
-                rule = "limit_taken" if is_taker else "limit_gapped"
-                self.fill(order, found, rule=rule, trigger=limit, is_taker=is_taker)
-        elif order.is_market_now and not self._waits_for_close(order):
-            self.fill(
-                order, price, rule="market" if order.type == "market" else f"{order.type}_rest"
-            )
+        found, is_taker = find_limit_price(order.side, limit, point, order.has_rested, is_touch)
+        order.has_rested = True
+        if found == found:  # noqa: PLR0124 - not nan
+            rule = "limit_taken" if is_taker else "limit_gapped"
+            self.fill(order, Hit(found, rule, limit, is_taker))
 
     def _finish_bar(self, order: VenueOrder, bar: Bar) -> None:
         """Fill what asked for the close; let trailing stops see the completed bar."""
         if order.is_done or not order.has_arrived or bar.open_ms < order.live_ms:
             return
-        if order.type == "close" or self._waits_for_close(order):
+        if order.type == "close" or _waits_for_close(order):
             self.fill_at_close(order)
         if order.has_stop and order.is_trailing and not order.is_young:
             extreme = bar.high if order.side < 0 else bar.low
@@ -203,9 +179,6 @@ class SpotExchange:
             order.extreme = better(order.extreme, extreme)
         order.is_young = False
         order.born_leg = -1
-
-    def _waits_for_close(self, order: VenueOrder) -> bool:
-        return order.type == "market" and order.book.parameters.fills_at_close
 
     def _end_immediate(self, order: VenueOrder) -> None:
         if order.time_in_force in IMMEDIATE and not order.is_done and not order.has_stop:
@@ -215,158 +188,92 @@ class SpotExchange:
 
     def _arrive(self, order: VenueOrder, price: float) -> bool:
         """Check an order and put it on the book; refuse it by name where a rule forbids it."""
-        tick = order.book.parameters.tick_size
-        order.limit_price = round_price(order.side, order.limit_price, tick)
-        order.stop_price = round_price(-order.side, order.stop_price, tick)
+        if order.type != "market":
+            tick = order.book.parameters.tick_size
+            order.limit_price = round_price(order.side, order.limit_price, tick)
+            order.stop_price = round_price(-order.side, order.stop_price, tick)
         fault = find_fault(order, price)
         if fault:
-            self.refuse(order, fault)
+            self.close(order, "rejected", fault)
             return False
         order.has_arrived = True
-        self._record(order, "ordered", order.describe(), reason=order.reason, time_ms=order.live_ms)
+        self._record(order, "ordered", order.describe(), order.reason, order.live_ms)
         self.listener.on_accepted(order)
         for child in order.children:
             if not child.has_arrived:
                 self._arrive(child, price)
         return not order.is_done
 
-    def refuse(self, order: VenueOrder, fault: str, outcome: Outcome = "rejected") -> None:
-        """End an order that a rule of the venue forbids, and say which."""
-        self.close(order, outcome, fault)
-
     # Fills ----------------------------------------------------------------------------------------
 
-    def stop_of(self, order: VenueOrder) -> float:
-        """Return the trigger of an order, quote units; a trailing one follows its extreme."""
-        if not order.is_trailing:
-            return order.stop_price
-        amount, fraction = order.trail_amount, order.trail_fraction
-        return find_trail_stop(order.side, order.extreme, amount, fraction)
-
-    def trigger(self, order: VenueOrder) -> None:
-        """Turn a stop into what it becomes: a market or a limit order."""
-        if order.type == "trailing_limit":
-            order.limit_price = self.stop_of(order) - order.limit_offset
-        order.is_triggered = True
-
-    def fill(
-        self,
-        order: VenueOrder,
-        price: float,
-        *,
-        rule: str,
-        trigger: float = nan,
-        is_taker: bool = True,
-        is_inside: bool = False,
-        at_close: bool = False,
-        is_ambiguous: bool = False,
-    ) -> None:
-        """Fill what can be filled of ``order`` at ``price``, the price before spread and slippage.
-
-        ``is_inside``: at an unknown moment of the bar; else at its open, or ``at_close``.
-        """
+    def fill(self, order: VenueOrder, hit: Hit) -> None:
+        """Fill what can be filled of an order where the market meets it."""
         book, bar = order.book, order.book.bar
         if bar is None:
             return
-        parameters = book.parameters
-        capacity = max(compute_capacity(bar.volume, parameters.participation_cap) - book.used, 0.0)
-        offer = Offer(price, order.worst_price, bar.volume, capacity, is_taker)
-        if not self._is_ready(order, offer, at_close=at_close):
+        capacity = book.capacity(bar.volume)
+        offer = Offer(hit.price, order.worst_price, bar.volume, capacity, hit.is_taker)
+        if not self._is_ready(order, offer, at_close=hit.at_close):
             return
-        offer = offer._replace(limit=order.worst_price)  # a target weight has found its side
+        if order.target_weight is not None:  # it has found its side
+            offer = offer._replace(limit=order.worst_price)
         wanted = order.remaining
         if order.side < 0 and order.is_exit:
             wanted = min(wanted, book.held)
-        wallet = Wallet(self.cash, book.held)
+        wallet = Wallet(self.account.cash, book.held)
         execution, is_short, is_over = attempt(
-            (order.side, wanted, order.filled == 0.0), offer, wallet, parameters.rules
+            (order.side, wanted, order.filled == 0.0), offer, wallet, book.parameters.rules
         )
         if order.time_in_force == "fok" and not (is_over and not is_short):
             self.close(order, "cancelled", "fok: not all of it could be filled at once")
-            return
-        if execution.quantity > 0.0:
-            moment = bar.close_ms if is_inside or at_close else bar.open_ms
-            fill = Fill(
-                moment, bar.open_ms, order.order_id, book.symbol,
-                order.side * execution.quantity, execution.price, price, trigger,
-                execution.slippage, execution.fee, "taker" if is_taker else "maker",
-                rule, is_ambiguous,
-            )  # fmt: skip
+        elif execution.quantity > 0.0:
             if is_short and not order.fits_to_cash:
                 self._record(order, "reduced", *explain_reduction(wanted, execution))
             order.is_done = is_over
-            self._book(order, fill, execution)
+            self._settle(order, _to_fill(order, bar, hit, execution), execution)
         elif is_short:
-            fault = explain_no_cash(order, self.cash, self.quote)
+            fault = explain_no_cash(order, self.account.cash, self.account.quote)
             self.close(order, "no_cash" if order.filled == 0.0 else "cancelled", fault)
 
     def _is_ready(self, order: VenueOrder, offer: Offer, *, at_close: bool) -> bool:
         """Fix the size of an order that is sized at its fill; refuse what spot cannot sell."""
         if not order.is_sized and (order.cash is not None or order.target_weight is not None):
             self._size(order, offer, at_close=at_close)
-            rules = order.book.parameters.rules
             if order.quantity == 0.0:
                 self.close(order, "cancelled", "nothing to trade: the weight is held already")
                 return False
-            if is_below_minimum(order.quantity, offer.price, rules):
-                self.refuse(order, explain_minimum(order, offer.price))
+            if is_too_small(order, offer.price):
+                self.close(order, "rejected", explain_minimum(order, offer.price))
                 return False
         order.is_sized = True
         if not order.is_exit and is_beyond_holding(order):
-            self.refuse(order, explain_short(order))
+            self.close(order, "rejected", explain_short(order))
             return False
         return True
 
     def _size(self, order: VenueOrder, offer: Offer, *, at_close: bool) -> None:
         book = order.book
-        rules = book.parameters.rules
         if order.target_weight is not None:
-            equity = self._equity_now(at_close=at_close)
+            equity = self.account.equity(at_close=at_close)
             wanted = find_quantity_for_weight(order.target_weight, equity, offer.price, book.held)
             order.side = 1.0 if wanted > 0 else -1.0
             order.quantity = abs(wanted)
             order.fits_to_cash = True
         elif order.cash is not None:
+            rules = book.parameters.rules
             order.quantity = find_quantity_for_cash(order.side, order.cash, offer, rules)
 
-    def _equity_now(self, *, at_close: bool) -> float:
-        """Return the equity at the open of the step (kept for the step) or at its close."""
-        if at_close:
-            return self.value(at_open=False)
-        if self._equity is None:
-            self._equity = self.value(at_open=True)
-        return self._equity
-
-    def value(self, *, at_open: bool) -> float:
-        """Return cash and holdings, quote units, at the closes or at the opens of the last bars."""
-        total = self.cash
-        for book in self.books:
-            if book.held:
-                total += book.held * book.read_price(at_open)
-        return total
-
-    def _book(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:
-        book = order.book
-        self.cash = settle(order.side, self.cash, execution)
-        book.held = max(book.held + fill.quantity, 0.0)
-        book.used += execution.quantity
+    def _settle(self, order: VenueOrder, fill: Fill, execution: Execution) -> None:
+        """Book one fill, tell of it, and let it end what it ends."""
         order.filled += execution.quantity
         order.last_price = execution.price
-        self.fills.append(fill)
         self.n_ambiguous += fill.is_ambiguous
-        self.changes.append((self.step_ms, self.cash, self.books.index(book), book.held))
-        entries = (
-            Entry("trade", book.base, fill.quantity),
-            Entry("trade", self.quote, -fill.quantity * fill.price + fill.slippage),
-            Entry("slippage", self.quote, -fill.slippage),
-            Entry("fee", self.quote, -fill.fee),
-        )
-        self.ledger.post(fill.time_ms, entries)
+        self.account.book_fill(order.book, fill, execution, self.step_ms)
         verb = "bought" if order.side > 0 else "sold"
         text = (
             f"{verb} {execution.quantity:.8g} at {fill.price:.8g}, fee {fill.fee:.4g} ({fill.rule})"
         )
-        self._record(order, "filled", text, reason=order.reason, time_ms=fill.time_ms)
+        self._record(order, "filled", text, order.reason, fill.time_ms)
         self.listener.on_filled(order, fill, execution)
         self._after_fill(order)
 
@@ -396,18 +303,12 @@ class SpotExchange:
         kind: JournalKind = "refused"
         if outcome in ("cancelled", "expired"):
             kind = outcome
-        self._record(order, kind, order.describe(), reason=reason)
+        self._record(order, kind, order.describe(), reason)
         self.listener.on_closed(order, outcome)
         if with_group:
-            dependent = [other for other in order.group if other is not order]
-            if order.filled == 0.0:
-                dependent += order.children  # what has been bought stays protected
-            if order.parent is not None:
-                dependent += [sibling for sibling in order.parent.children if sibling is not order]
-            for other in dependent:
-                self.close(
-                    other, "cancelled", f"goes with order {order.order_id}", with_group=False
-                )
+            why = f"goes with order {order.order_id}"
+            for other in _find_dependent(order):
+                self.close(other, "cancelled", why, with_group=False)
         return True
 
     def _record(
@@ -415,26 +316,50 @@ class SpotExchange:
         order: VenueOrder,
         kind: JournalKind,
         text: str,
-        reason: str = "",
-        *,
+        reason: str,
         time_ms: int | None = None,
     ) -> None:
-        when = self._now_ms(order) if time_ms is None else time_ms
-        symbol, order_id = order.book.symbol, order.order_id
-        self.journal.record(when, kind, text, symbol=symbol, order_id=order_id, reason=reason)
+        book = order.book
+        if time_ms is None:
+            time_ms = self.step_ms if book.bar is None or not book.is_moving else book.bar.open_ms
+        self.journal.record(
+            time_ms, kind, text, symbol=book.symbol, order_id=order.order_id, reason=reason
+        )
 
-    def _now_ms(self, order: VenueOrder) -> int:
-        bar = order.book.bar
-        return self.step_ms if bar is None or not order.book.is_moving else bar.open_ms
+
+def _waits_for_close(order: VenueOrder) -> bool:
+    return order.type == "market" and order.book.parameters.fills_at_close
+
+
+def _find_dependent(order: VenueOrder) -> list[VenueOrder]:
+    """Return the orders that end where ``order`` ends without being filled in full."""
+    dependent = [other for other in order.group if other is not order]
+    if order.filled == 0.0:
+        dependent += order.children  # what has been bought stays protected
+    if order.parent is not None:
+        dependent += [sibling for sibling in order.parent.children if sibling is not order]
+    return dependent
+
+
+def _to_fill(order: VenueOrder, bar: Bar, hit: Hit, execution: Execution) -> Fill:
+    return Fill(
+        bar.close_ms if hit.is_inside or hit.at_close else bar.open_ms, bar.open_ms,
+        order.order_id, order.book.symbol, order.side * execution.quantity, execution.price,
+        hit.price, hit.trigger, execution.slippage, execution.fee,
+        "taker" if hit.is_taker else "maker", hit.rule, hit.is_ambiguous,
+    )  # fmt: skip
 
 
 def _is_concerned(order: VenueOrder) -> bool:
-    """Return whether its book's bar can change anything about an order; false is certain."""
+    """Return whether its book's bar can change anything about an order; false is certain.
+
+    One that has ended between two steps is concerned: it has to be dropped.
+    """
     book = order.book
     bar = book.bar
     if bar is None or not book.is_moving or order.is_waiting:
         return False
-    if order.is_trailing or order.is_market_now or not order.has_arrived:
+    if order.is_done or order.is_trailing or order.is_market_now or not order.has_arrived:
         return True
     if order.type == "close" or bar.close_ms > order.good_until_ms:
         return True

@@ -34,12 +34,31 @@ class LedgerRow(NamedTuple):
     amount: float
 
 
+class _Sum:
+    """A running total with its rounding error kept (Neumaier): a long run does not drift."""
+
+    __slots__ = ("error", "peak", "total")
+
+    def __init__(self) -> None:
+        self.total = self.error = self.peak = 0.0
+
+    def add(self, amount: float) -> None:
+        """Add one amount; ``peak`` is the largest total ever, in size."""
+        before = self.total
+        after = self.total = before + amount
+        big, small = (before, amount) if abs(before) >= abs(amount) else (amount, before)
+        self.error += (big - after) + small
+        self.peak = max(self.peak, abs(after))
+
+
+_NOTHING = _Sum()
+
+
 class Ledger:
     """An append-only journal of entries, and the balances that they add up to."""
 
     __slots__ = (
-        "_amounts", "_assets", "_errors", "_kinds", "_peaks", "_sums", "_times", "_transactions",
-        "n_transactions",
+        "_amounts", "_assets", "_kinds", "_sums", "_times", "_transactions", "n_transactions",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,9 +67,7 @@ class Ledger:
         self._kinds: list[EntryKind] = []
         self._assets: list[str] = []
         self._amounts = array("d")
-        self._sums: dict[str, float] = {}
-        self._errors: dict[str, float] = {}
-        self._peaks: dict[str, float] = {}
+        self._sums: dict[str, _Sum] = {}
         self.n_transactions = 0
 
     def __len__(self) -> int:
@@ -66,13 +83,16 @@ class Ledger:
                 self._kinds.append(kind)
                 self._assets.append(asset)
                 self._amounts.append(amount)
-                self._add(asset, amount)
+                if asset not in self._sums:
+                    self._sums[asset] = _Sum()
+                self._sums[asset].add(amount)
         self.n_transactions = transaction + 1
         return transaction
 
     def balance(self, asset: str) -> float:
         """Return what the entries of ``asset`` add up to, in its units."""
-        return self._sums.get(asset, 0.0) + self._errors.get(asset, 0.0)
+        found = self._sums.get(asset, _NOTHING)
+        return found.total + found.error
 
     def total(self, kind: EntryKind, asset: str) -> float:
         """Return the sum of one kind of entries of ``asset``."""
@@ -86,7 +106,8 @@ class Ledger:
         """
         for asset in self._sums.keys() | balances.keys():
             booked, found = self.balance(asset), balances.get(asset, 0.0)
-            if not abs(booked - found) <= TOLERANCE * max(self._peaks.get(asset, 0.0), abs(found)):
+            peak = self._sums.get(asset, _NOTHING).peak
+            if not abs(booked - found) <= TOLERANCE * max(peak, abs(found)):
                 raise LedgerError(
                     f"entries and balances must agree, the entries of {asset} add up to "
                     f"{booked!r}, the account holds {found!r}: a defect of Seawall, "
@@ -106,12 +127,3 @@ class Ledger:
             "asset": self._assets,
             "amount": self._amounts,
         }
-
-    def _add(self, asset: str, amount: float) -> None:
-        """Add with the rounding error kept (Neumaier), so that a long run does not drift."""
-        before = self._sums.get(asset, 0.0)
-        after = before + amount
-        big, small = (before, amount) if abs(before) >= abs(amount) else (amount, before)
-        self._errors[asset] = self._errors.get(asset, 0.0) + ((big - after) + small)
-        self._sums[asset] = after
-        self._peaks[asset] = max(self._peaks.get(asset, 0.0), abs(after))

@@ -7,11 +7,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from seawall.fill import Fill
 from seawall.venues.parameters import SpotParameters
-from seawall.venues.spot import Execution
+from seawall.venues.spot import Execution, compute_capacity, find_trail_stop
 
 VenueOrderType = Literal[
     "market", "close", "limit", "stop", "stop_limit", "trailing", "trailing_limit"
 ]
+_LIMITS = ("limit", "stop_limit", "trailing_limit")
+_TRAILS = ("trailing", "trailing_limit")
+_PLAIN = ("market", "close", "limit")
 TimeInForce = Literal["gtc", "ioc", "fok", "gtd"]
 Outcome = Literal["cancelled", "expired", "rejected", "no_cash"]
 FOREVER_MS = 1 << 62
@@ -27,6 +30,25 @@ class Bar(NamedTuple):
     low: float
     close: float
     volume: float
+
+
+class Hit(NamedTuple):
+    """How the market meets an order: where, by which rule, at what moment of the bar.
+
+    Attributes:
+        price: before spread and slippage.
+        rule: name of the fill rule; ``trigger``: the stop or limit that let it happen, or nan.
+        is_inside: at an unknown moment of the bar; else at its open, or ``at_close``.
+        is_ambiguous: the bar does not tell whether it happened, or in which order.
+    """
+
+    price: float
+    rule: str
+    trigger: float = nan
+    is_taker: bool = True
+    is_inside: bool = False
+    at_close: bool = False
+    is_ambiguous: bool = False
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -51,6 +73,10 @@ class Book:
     is_moving: bool = False
     used: float = 0.0
 
+    def capacity(self, volume: float) -> float:
+        """Return the base units that may still fill in a bar of that volume."""
+        return max(compute_capacity(volume, self.parameters.participation_cap) - self.used, 0.0)
+
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class VenueOrder:
@@ -64,6 +90,8 @@ class VenueOrder:
         limit_offset: of a trailing limit: stop minus limit.
         live_ms: when it arrives; it trades from the first bar that opens then or later.
         group: orders of which one fill cancels the others.
+        has_limit: it never trades beyond ``limit_price``; ``has_stop``: a trigger still has to be
+            reached; ``is_trailing``: that trigger follows the market.
         parent, children: a bracket; ``follows_entry``: it exits whatever the entry has filled.
         has_rested: was on the book before the bar opened, so it is the maker.
         is_young: came to life inside the bar in progress; ``born_leg``: on which leg of its path.
@@ -99,9 +127,16 @@ class VenueOrder:
     is_done: bool = False
     has_arrived: bool = False
     has_rested: bool = False
-    is_triggered: bool = False
     is_young: bool = False
     born_leg: int = -1
+    has_limit: bool = field(init=False)
+    has_stop: bool = field(init=False)
+    is_trailing: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.has_limit = self.type in _LIMITS
+        self.has_stop = self.type not in _PLAIN
+        self.is_trailing = self.type in _TRAILS
 
     @property
     def is_exit(self) -> bool:
@@ -114,24 +149,22 @@ class VenueOrder:
         return self.parent is not None and self.parent.filled == 0.0
 
     @property
-    def has_stop(self) -> bool:
-        """Whether a trigger still has to be reached."""
-        return self.type not in ("market", "close", "limit") and not self.is_triggered
-
-    @property
-    def is_trailing(self) -> bool:
-        """Whether its trigger follows the market."""
-        return self.type in ("trailing", "trailing_limit")
-
-    @property
     def is_market_now(self) -> bool:
         """Whether it trades at the next open: a market order, or a triggered stop."""
         return self.type != "close" and not self.has_stop and not self.has_limit
 
     @property
-    def has_limit(self) -> bool:
-        """Whether it never trades beyond ``limit_price``."""
-        return self.type in ("limit", "stop_limit", "trailing_limit")
+    def stop(self) -> float:
+        """The trigger, quote units; a trailing one follows its extreme."""
+        if not self.is_trailing:
+            return self.stop_price
+        return find_trail_stop(self.side, self.extreme, self.trail_amount, self.trail_fraction)
+
+    def trigger(self) -> None:
+        """Turn a stop into what it becomes: a market or a limit order."""
+        if self.type == "trailing_limit":
+            self.limit_price = self.stop - self.limit_offset
+        self.has_stop = False
 
     @property
     def worst_price(self) -> float:
@@ -146,9 +179,9 @@ class VenueOrder:
         if self.parent is None:
             return self.quantity - self.filled
         open_quantity = self.parent.filled - sum(exit_.filled for exit_ in self.parent.children)
-        return (
-            open_quantity if self.follows_entry else min(self.quantity - self.filled, open_quantity)
-        )
+        if self.follows_entry:
+            return open_quantity
+        return min(self.quantity - self.filled, open_quantity)
 
     def describe(self) -> str:
         """Return the order in words."""

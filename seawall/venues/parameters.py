@@ -1,4 +1,4 @@
-"""What one symbol costs to trade and how its orders are rounded, with the defaults' source."""
+"""What one symbol costs to trade and how its orders are rounded, with defaults for a few."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +29,9 @@ class OrderGrid(Protocol):
         """Smallest order, quote units."""
 
 
-# Binance spot, PRICE_FILTER.tickSize, LOT_SIZE.stepSize and NOTIONAL.minNotional of
-# GET /api/v3/exchangeInfo, as of 2025; older days had other steps. A recipe's [instruments] wins,
-# then what the catalog fetched, then this table.
+# Tick, lot and minimum notional of Binance spot: values used by default where neither recipe nor
+# catalog knows better; check against the exchange. A recipe's [instruments] wins, then what the
+# catalog fetched, then this table.
 _BINANCE_GRIDS = {
     "BTC/USDT": (0.01, 0.00001, 5.0),
     "ETH/USDT": (0.01, 0.0001, 5.0),

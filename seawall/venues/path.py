@@ -11,9 +11,10 @@ live at once; the take-profit of an entry inside the bar waits for the next; a t
 fills only where any path would have filled it: at its trigger, or because the bar closes beyond it.
 """
 
+from math import isnan
 from typing import TYPE_CHECKING
 
-from seawall.venues.orders import Bar, VenueOrder
+from seawall.venues.orders import Bar, Hit, VenueOrder
 from seawall.venues.spot import find_limit_price, find_stop_price
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ LAST_LEG = 2
 
 def walk(exchange: "SpotExchange", bar: Bar, orders: list[VenueOrder]) -> None:
     """Let the resting ``orders`` of one book meet the inside of ``bar``."""
-    if not any(_is_in_range(exchange, order, bar) for order in orders if _is_live(order, bar)):
+    if not any(_is_reached(order, bar.low, bar.high) for order in orders if _is_live(order, bar)):
         return
     book = orders[0].book
     is_worst = book.parameters.ambiguity == "worst"
     first = DOWN if (book.held > 0) == is_worst else UP
     extremes = (bar.low, bar.high) if first == DOWN else (bar.high, bar.low)
-    doubtful = _find_doubtful(exchange, orders, bar)
+    doubtful = _find_doubtful(orders, bar)
     points = (bar.open, *extremes, bar.close)
     met: set[tuple[str, bool]] = set()
     for leg in range(LAST_LEG + 1):
@@ -40,7 +41,7 @@ def walk(exchange: "SpotExchange", bar: Bar, orders: list[VenueOrder]) -> None:
             waiting = [
                 o for o in orders if _is_live(o, bar) and (o.order_id, o.has_stop) not in met
             ]
-            hit = _find_next(exchange, waiting, (start, end, leg))
+            hit = _find_next(waiting, (start, end, leg))
             if hit is None:
                 break
             order, start = hit
@@ -54,46 +55,37 @@ def _is_live(order: VenueOrder, bar: Bar) -> bool:
     return is_placed and (order.has_stop or order.has_limit) and bar.open_ms >= order.live_ms
 
 
-def _level(exchange: "SpotExchange", order: VenueOrder) -> float:
-    return exchange.stop_of(order) if order.has_stop else order.limit_price
+def _level(order: VenueOrder) -> float:
+    return order.stop if order.has_stop else order.limit_price
 
 
-def _is_in_range(exchange: "SpotExchange", order: VenueOrder, bar: Bar) -> bool:
-    """Return whether the bar reaches the order's level at all, or has an exit hanging on it."""
-    return _is_reached(exchange, order, bar.low, bar.high)
-
-
-def _is_reached(exchange: "SpotExchange", order: VenueOrder, low: float, high: float) -> bool:
-    level = _level(exchange, order)
+def _is_reached(order: VenueOrder, low: float, high: float) -> bool:
+    """Return whether prices between ``low`` and ``high`` reach the order's level."""
+    level = _level(order)
     if order.has_stop:
-        price = find_stop_price(order.side, level, (level, low, high))
-        return price == price  # noqa: PLR0124 - not nan
+        return not isnan(find_stop_price(order.side, level, (level, low, high)))
     is_touch = order.book.parameters.is_touch
-    middle = (level, low, high)
-    price, _ = find_limit_price(order.side, level, middle, True, is_touch)
-    return price == price  # noqa: PLR0124 - not nan
+    return not isnan(find_limit_price(order.side, level, (level, low, high), True, is_touch)[0])
 
 
 def _find_next(
-    exchange: "SpotExchange", orders: list[VenueOrder], leg: tuple[float, float, int]
+    orders: list[VenueOrder], leg: tuple[float, float, int]
 ) -> tuple[VenueOrder, float] | None:
     """Return the next order that is hit on the way from start to end, and where."""
     start, end, number = leg
     if number == LAST_LEG:  # whatever the path: the close lies beyond the level
-        certain = [
-            o for o in orders if not _is_barred(o, number) and _is_reached(exchange, o, end, end)
-        ]
-        return (certain[0], _level(exchange, certain[0])) if certain else None
+        certain = [o for o in orders if not _is_barred(o, number) and _is_reached(o, end, end)]
+        return (certain[0], _level(certain[0])) if certain else None
     low, high = min(start, end), max(start, end)
     direction = UP if end >= start else DOWN
     found: tuple[VenueOrder, float] | None = None
     for order in orders:
         if _is_barred(order, number):
             continue
-        level = _level(exchange, order)
+        level = _level(order)
         # A stop is hit on the way in its own direction, a limit on the way against it.
         towards = order.side if order.has_stop else -order.side
-        if towards != direction or not _is_reached(exchange, order, low, high):
+        if towards != direction or not _is_reached(order, low, high):
             continue
         if (level - start) * direction < 0:
             level = start  # it came to life with the price already beyond it
@@ -119,49 +111,42 @@ def _meet(
 ) -> None:
     """Fill or trigger an order that the path has reached at ``level``."""
     is_doubtful |= order.is_young and leg not in (order.born_leg, LAST_LEG)
-    parent_filled = order.filled
+    filled_before = order.filled
     if order.has_stop:
-        stop = exchange.stop_of(order)
-        exchange.trigger(order)
-        if not order.has_limit:
-            exchange.fill(
-                order,
-                level,
-                rule=order.type,
-                trigger=stop,
-                is_inside=True,
-                is_ambiguous=is_doubtful,
-            )
-        elif order.side * (order.limit_price - level) >= 0:
-            exchange.fill(
-                order, level, rule=f"{order.type}_taken", trigger=stop, is_inside=True,
-                is_ambiguous=is_doubtful,
-            )  # fmt: skip
+        _meet_stop(exchange, order, level, is_doubtful=is_doubtful)
         if not order.is_done:
             order.is_young, order.born_leg, order.has_rested = True, leg, True
     else:
-        is_touch = order.book.parameters.is_touch
-        exchange.fill(
-            order, order.limit_price, rule="limit_touched" if is_touch else "limit_through",
-            trigger=order.limit_price, is_taker=False, is_inside=True, is_ambiguous=is_doubtful,
-        )  # fmt: skip
-    if order.filled > parent_filled:
+        rule = "limit_touched" if order.book.parameters.is_touch else "limit_through"
+        limit = order.limit_price
+        hit = Hit(limit, rule, limit, is_taker=False, is_inside=True, is_ambiguous=is_doubtful)
+        exchange.fill(order, hit)
+    if order.filled > filled_before:
         for child in order.children:
             if not child.is_done and not child.has_rested:
                 child.is_young, child.born_leg, child.has_rested = True, leg, True
 
 
-def _find_doubtful(
-    exchange: "SpotExchange", orders: list[VenueOrder], bar: Bar
-) -> list[VenueOrder]:
+def _meet_stop(
+    exchange: "SpotExchange", order: VenueOrder, level: float, *, is_doubtful: bool
+) -> None:
+    """Trigger a stop at ``level``, and fill what trades there."""
+    stop = order.stop
+    order.trigger()
+    rule = order.type if not order.has_limit else f"{order.type}_taken"
+    if not order.has_limit or order.side * (order.limit_price - level) >= 0:
+        exchange.fill(order, Hit(level, rule, stop, is_inside=True, is_ambiguous=is_doubtful))
+
+
+def _find_doubtful(orders: list[VenueOrder], bar: Bar) -> list[VenueOrder]:
     """Return the orders of which one cancels the other, with both in the bar, on both sides."""
-    hit = [o for o in orders if _is_live(o, bar) and _is_in_range(exchange, o, bar)]
+    hit = [o for o in orders if _is_live(o, bar) and _is_reached(o, bar.low, bar.high)]
     doubtful = []
     for order in hit:
         rivals = order.parent.children if order.parent is not None else order.group
-        side = _level(exchange, order) > bar.open
+        side = _level(order) > bar.open
         if any(
-            rival is not order and rival in hit and (_level(exchange, rival) > bar.open) != side
+            rival is not order and rival in hit and (_level(rival) > bar.open) != side
             for rival in rivals
         ):
             doubtful.append(order)
@@ -171,5 +156,5 @@ def _find_doubtful(
 def _count_ignored(exchange: "SpotExchange", orders: list[VenueOrder], bar: Bar) -> None:
     """Count what the bar reaches and doubt has kept from filling."""
     for order in orders:
-        if order.is_young and _is_live(order, bar) and _is_in_range(exchange, order, bar):
+        if order.is_young and _is_live(order, bar) and _is_reached(order, bar.low, bar.high):
             exchange.n_ambiguous += 1

@@ -13,6 +13,12 @@ def find_fault(order: VenueOrder, price: float) -> str:
     return _find_bad_number(order) or _find_bad_size(order, price) or _find_post_only(order, price)
 
 
+def is_too_small(order: VenueOrder, price: float) -> bool:
+    """Return whether an order is under one lot or the minimum notional."""
+    rules = order.book.parameters.rules
+    return is_below_minimum(order.quantity, price, rules.lot_size, rules.min_notional)
+
+
 def is_beyond_holding(order: VenueOrder) -> bool:
     """Return whether an order sells more than is held, to a billionth."""
     if order.side > 0:
@@ -83,7 +89,7 @@ def _find_bad_size(order: VenueOrder, price: float) -> str:
         return ""
     for own in (order.limit_price, order.stop_price):
         price = own if own > 0 else price
-    if is_below_minimum(order.quantity, price, order.book.parameters.rules):
+    if is_too_small(order, price):
         return explain_minimum(order, price)
     return explain_short(order) if is_beyond_holding(order) else ""
 

@@ -224,10 +224,10 @@ def find_quantity_for_weight(weight: float, equity: float, price: float, held: f
 
 
 @kernel
-def is_below_minimum(quantity: float, price: float, rules: Rules) -> bool:
+def is_below_minimum(quantity: float, price: float, lot_size: float, min_notional: float) -> bool:
     """Return whether an order is too small for the venue: under one lot or the minimum notional."""
-    on_lot = round_down(quantity, rules.lot_size)
-    return not on_lot > 0.0 or on_lot * price < rules.min_notional
+    on_lot = round_down(quantity, lot_size)
+    return not on_lot > 0.0 or on_lot * price < min_notional
 
 
 @kernel
@@ -242,7 +242,7 @@ def execute(side: float, wanted: float, offer: Offer, wallet: Wallet, rules: Rul
         quantity = wallet.held
         on_lot = round_down(quantity, rules.lot_size)
         if abs(on_lot - quantity) > 1e-9 * rules.lot_size:
-            quantity = on_lot  # dust below one lot cannot be sold
+            quantity = min(on_lot, quantity)  # dust below one lot cannot be sold
     else:
         quantity = round_down(quantity, rules.lot_size)
     if side > 0.0 and compute_cost(quantity, offer, rules) > wallet.cash:
@@ -275,7 +275,8 @@ def attempt(
         is_short = execution.quantity < possible * (1.0 - 1e-12)
     else:
         is_short = execution.quantity == 0.0 and possible > 0.0
-    if is_short and is_first and is_below_minimum(execution.quantity, execution.price, rules):
+    found, price, lot_size = execution.quantity, execution.price, rules.lot_size
+    if is_short and is_first and is_below_minimum(found, price, lot_size, rules.min_notional):
         execution = Execution(0.0, np.nan, 0.0, 0.0)
     left = wanted - execution.quantity
     is_filled = not round_down(left, rules.lot_size) > 0.0 or left <= 1e-9 * wanted
@@ -283,12 +284,11 @@ def attempt(
 
 
 @kernel
-def settle(side: float, cash: float, execution: Execution) -> float:
+def settle(side: float, cash: float, notional: float, fee: float) -> float:
     """Return the cash after a fill; every engine adds in this order, so that all get the same."""
-    notional = execution.quantity * execution.price
     if side > 0.0:
-        return cash - (notional + execution.fee)
-    return cash + (notional - execution.fee)
+        return cash - (notional + fee)
+    return cash + (notional - fee)
 
 
 @kernel

@@ -1,0 +1,88 @@
+"""What is owned on one spot exchange: cash, coin, and the books that say where it came from."""
+
+from collections.abc import Sequence
+
+from seawall.fill import Fill
+from seawall.venues.ledger import Entry, Ledger
+from seawall.venues.orders import FOREVER_MS, Book
+from seawall.venues.spot import Execution, settle
+
+
+class Account:
+    """Cash and coin, with a ledger of every change.
+
+    Attributes:
+        cash: quote units; ``quote``: their asset.
+        books: one per symbol, with what is held.
+        fills: every execution, in order.
+        changes: ``(step_ms, cash, place of the book, held)`` after each change.
+    """
+
+    def __init__(self, *, cash: float, quote: str) -> None:
+        self.cash = cash
+        self.quote = quote
+        self.books: list[Book] = []
+        self.fills: list[Fill] = []
+        self.ledger = Ledger()
+        self.changes: list[tuple[int, float, int, float]] = []
+        self._equity_at_open: float | None = None
+
+    def open(self, holdings: Sequence[tuple[Book, float]], time_ms: int) -> None:
+        """Book what is owned at the start: the cash, and ``holdings`` in base units."""
+        entries = [Entry("initial", self.quote, self.cash)]
+        for book, quantity in holdings:
+            book.held = quantity
+            entries.append(Entry("initial", book.base, quantity))
+        self.ledger.post(time_ms, entries)
+        for place, book in enumerate(self.books):
+            self.changes.append((-FOREVER_MS, self.cash, place, book.held))
+
+    def check(self) -> None:
+        """Compare cash and coin with the ledger.
+
+        Raises:
+            LedgerError: they differ.
+        """
+        balances = {self.quote: self.cash}
+        for book in self.books:
+            balances[book.base] = balances.get(book.base, 0.0) + book.held
+        self.ledger.check(balances)
+
+    def value(self, *, at_open: bool) -> float:
+        """Return cash and holdings, quote units, at the closes or at the opens of the last bars."""
+        total = self.cash
+        for book in self.books:
+            if book.held:
+                total += book.held * book.read_price(at_open)
+        return total
+
+    def begin_step(self) -> None:
+        """Forget the equity at the open of the step before."""
+        self._equity_at_open = None
+
+    def equity(self, *, at_close: bool) -> float:
+        """Return the equity by which weights are sized: at the close, or before the open's trades.
+
+        All weights of one open share the equity that was there before the first of them traded.
+        """
+        if at_close:
+            return self.value(at_open=False)
+        if self._equity_at_open is None:
+            self._equity_at_open = self.value(at_open=True)
+        return self._equity_at_open
+
+    def book_fill(self, book: Book, fill: Fill, execution: Execution, step_ms: int) -> None:
+        """Move cash and coin as one fill says, and enter it in the ledger."""
+        side = 1.0 if fill.quantity > 0 else -1.0
+        self.cash = settle(side, self.cash, execution.quantity * execution.price, execution.fee)
+        book.held = max(book.held + fill.quantity, 0.0)
+        book.used += execution.quantity
+        self.fills.append(fill)
+        self.changes.append((step_ms, self.cash, self.books.index(book), book.held))
+        entries = (
+            Entry("trade", book.base, fill.quantity),
+            Entry("trade", self.quote, -fill.quantity * fill.price + fill.slippage),
+            Entry("slippage", self.quote, -fill.slippage),
+            Entry("fee", self.quote, -fill.fee),
+        )
+        self.ledger.post(fill.time_ms, entries)

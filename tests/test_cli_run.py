@@ -1,0 +1,167 @@
+"""The verbs run, compare, report, list, show and doctor: one JSON value, stable exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from seawall.cli import main
+from seawall.errors import (
+    DataError,
+    RecipeError,
+    ResultError,
+    SeawallError,
+    WorkspaceError,
+)
+
+RECIPE = """
+seed = 3
+[market]
+venue = "simulated"
+symbols = ["ETH/USDT"]
+timeframe = "1h"
+since = "2025-01-01"
+until = "2025-01-11"
+[agent]
+name = "agents.sma_cross"
+fast = 3
+slow = 12
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended: exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def seawall(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    """Return the command line, run in this process, in the folder and on an empty catalog."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SEAWALL_DATA", str(folder / "catalog"))
+
+    def call(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["seawall", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        written = capsys.readouterr()
+        return Done(int(ended.value.code or 0), written.out, written.err)
+
+    return call
+
+
+def read_json(done: Done) -> dict[str, object]:
+    """Return the one JSON value on stdout of a command that went well."""
+    assert done.code == 0, done.err
+    value = json.loads(done.out)
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with one recipe in it."""
+    (tmp_path / "mine.toml").write_text(RECIPE, encoding="utf-8")
+    return tmp_path
+
+
+def test_run_writes_a_result_and_a_report_and_says_where(folder: Path, seawall: Cli) -> None:
+    """With ``--json`` stdout is one value; the folder it names holds all tables and the page."""
+    value = read_json(seawall("run", "mine.toml", "--json", "--out", "here"))
+    assert value["labels"] == ["simulated"]
+    assert {path.name for path in (folder / "here").iterdir()} >= {
+        "result.json", "equity.parquet", "fills.parquet", "journal.parquet", "report.html",
+    }  # fmt: skip
+    equity = pd.read_parquet(folder / "here" / "equity.parquet")["equity"]
+    metrics = value["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["total_return"] == pytest.approx(equity.iloc[-1] / equity.iloc[0] - 1)
+
+
+def test_the_same_recipe_gives_the_same_bits_in_another_process(folder: Path) -> None:
+    """Two processes with different hash seeds leave equal tables and an equal summary."""
+    command = [sys.executable, "-m", "seawall", "run", "mine.toml", "--out"]
+    for name, hash_seed in (("one", "1"), ("two", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        subprocess.run([*command, name], cwd=folder, env=environment, check=True)
+    one, two = folder / "one", folder / "two"
+    assert (one / "result.json").read_text() == (two / "result.json").read_text()
+    for table in one.glob("*.parquet"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(table), pd.read_parquet(two / table.name), check_exact=True
+        )
+
+
+def test_compare_and_report(folder: Path, seawall: Cli) -> None:
+    """A comparison names every agent, cash and buy-and-hold too; its report comes again."""
+    words = ("compare", "mine.toml", "--agents", "rsi{n=5},sma_cross", "--json", "--out", "both")
+    value = read_json(seawall(*words))
+    standings = value["standings"]
+    assert isinstance(standings, list)
+    names = {standing["name"] for standing in standings}
+    assert names == {"cash", "buy_and_hold", "rsi{n=5}", "sma_cross"}
+    read_json(seawall("report", "both", "--out", "again.html", "--json"))
+    assert "rsi{n=5}" in (folder / "again.html").read_text(encoding="utf-8")
+
+
+def test_a_table_is_printed_where_there_is_no_terminal(seawall: Cli) -> None:
+    """Plain text on stdout, the paths on stderr, and no progress bar."""
+    done = seawall("run", "mine.toml")
+    assert done.code == 0, done.err
+    assert "max drawdown" in done.out
+    assert "simulated" in done.out
+    assert "\x1b" not in done.out + done.err
+    assert "report.html" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        (("run", "nosuch"), WorkspaceError, "there is no recipe 'nosuch'"),
+        (("run", "demmo"), WorkspaceError, "did you mean 'demo'"),
+        (("run", "mine.toml", "--set", "agent.fats=3"), RecipeError, "did you mean 'fast'"),
+        (("run", "mine.toml", "--set", "agent.fast"), RecipeError, "KEY=VALUE"),
+        (("run", "mine.toml", "--set", "agent.name=nobody"), WorkspaceError, "nobody"),
+        (("run", "crash_2024_07", "--offline"), DataError, "seawall data get binance ETH/USDT"),
+        (("report", "nowhere"), ResultError, "result.json"),
+        (("show", "smacross"), WorkspaceError, "did you mean 'sma_cross'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_an_exit_code(
+    seawall: Cli, words: tuple[str, ...], kind: type[SeawallError], message: str
+) -> None:
+    """Stderr has the message and nothing else, stdout stays empty."""
+    done = seawall(*words)
+    assert done.code == kind.exit_code
+    assert done.out == ""
+    assert message in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_list_show_and_doctor_speak_json(seawall: Cli) -> None:
+    """Every shipped agent is listed; one shows its parameters; all is well."""
+    listed = seawall("list", "agents", "--json")
+    names = {row["name"] for row in json.loads(listed.out)}
+    assert {"cash", "buy_and_hold", "sma_cross", "matched_random"} <= names
+    shown = read_json(seawall("show", "sma_cross", "--json"))
+    assert shown["parameters"] == {
+        "fast": "20", "slow": "100", "weight": "1.0", "style": "'weight'",
+        "wait_for_cross": "False",
+    }  # fmt: skip
+    assert read_json(seawall("doctor", "--json"))["problems"] == []

@@ -1,0 +1,216 @@
+"""A whole run on hand-made bars: headline, band, benchmark, limits, and when a fill is booked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import seawall
+from seawall.action import Action, Order
+from seawall.agent import Decision, Wake
+from seawall.errors import AgentError, RecipeError
+from seawall.market.catalog import Catalog
+from seawall.market.series import Candles, SeriesKey
+from seawall.observation import Observation
+from seawall.recipe import Recipe
+from seawall.result import Result
+from seawall.units import HOUR_MS, to_time_ms
+
+SYMBOL = "BTC/USDT"
+START_MS = to_time_ms("2024-01-01")
+FLAT = (100.0, 101.0, 99.0, 100.0)
+BOTH = (100.0, 106.0, 94.0, 100.0)  # reaches 94 and 106, and does not say in which order
+FREE = {
+    "costs.maker_fee_bps": 0.0, "costs.taker_fee_bps": 0.0, "costs.half_spread_bps": 0.0,
+    "costs.impact_bps": 0.0, "execution.participation_cap": float("inf"),
+}  # fmt: skip
+Bars = Sequence[tuple[float, float, float, float]]
+
+
+def play(
+    folder: Path, bars: Bars, agent: object, *, n_warmup: int = 0, **settings: object
+) -> Result:
+    """Run an agent on hourly bars of (open, high, low, close), free of costs by default."""
+    table = np.array(bars)
+    candles = Candles(
+        key=SeriesKey("candles", "made", SYMBOL, "1h"),
+        time_ms=START_MS + HOUR_MS * np.arange(len(bars), dtype=np.int64),
+        open=table[:, 0],
+        high=table[:, 1],
+        low=table[:, 2],
+        close=table[:, 3],
+        volume=np.full(len(bars), 1e6),
+    )
+    catalog = Catalog(folder)
+    catalog.write(candles, fetched_ms=None)
+    recipe = Recipe.from_dict(
+        {
+            "market": {
+                "venue": "made",
+                "symbols": [SYMBOL],
+                "timeframe": "1h",
+                "since": f"2024-01-01T{n_warmup:02}:00",
+                "until": "2024-01-05",
+                "warmup": f"{n_warmup}h" if n_warmup else "0d",
+            }
+        }
+    )
+    changes = {**FREE, **{key.replace("__", "."): value for key, value in settings.items()}}
+    return seawall.run(recipe.with_settings(changes), agent=agent, catalog=catalog)
+
+
+class Bracketed:
+    """Buys 100 at first with a stop at 95 and a target at 105; buys 900 more once it has won."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def decide(self, observation: Observation) -> list[Action]:
+        """Answer the entry, then perhaps the regret."""
+        self.n += 1
+        if self.n == 1:
+            return [
+                Order(
+                    symbol=SYMBOL, side="buy", quantity=100.0, stop_loss=95.0, take_profit=105.0
+                )
+            ]  # fmt: skip
+        won = observation.cash > 100_100
+        return [Order(symbol=SYMBOL, side="buy", quantity=900.0)] if won else []
+
+
+def test_the_band_has_both_resolutions_of_a_bar(tmp_path: Path) -> None:
+    """Stop first loses 500 of 100,000, target first wins 500; the lower is the headline."""
+    result = play(tmp_path, [FLAT, FLAT, FLAT, BOTH, FLAT], Bracketed())
+    assert result.band.n_ambiguous == 1
+    assert result.band.pessimistic == result.metrics.total_return == pytest.approx(-0.005)
+    assert result.band.optimistic == pytest.approx(0.005)
+
+
+def test_the_headline_is_the_lower_end_even_where_the_kinder_bar_led_to_ruin(
+    tmp_path: Path,
+) -> None:
+    """Having won, it buys 900 more and meets a fall to 60: -35.5 % is shown, not -0.5 %."""
+    fall = (60.0, 61.0, 59.0, 60.0)
+    bars = [FLAT, FLAT, FLAT, BOTH, FLAT, FLAT, fall, fall]
+    result = play(tmp_path, bars, Bracketed())
+    assert result.band.pessimistic == result.metrics.total_return == pytest.approx(-0.355)
+    assert result.band.optimistic == pytest.approx(-0.005)
+    assert result.equity["equity"].iloc[-1] == pytest.approx(64_500)
+
+
+def test_a_function_is_not_run_twice_from_a_state_it_keeps(tmp_path: Path) -> None:
+    """It is called once per bar, and the result says that it has no bounds."""
+    asked: list[int] = []
+
+    def agent(observation: Observation) -> list[Action] | None:
+        asked.append(observation.time_ms)
+        if len(asked) > 1:
+            return None
+        return [Order(symbol=SYMBOL, side="buy", quantity=100.0, stop_loss=95.0, take_profit=105.0)]
+
+    result = play(tmp_path, [FLAT, FLAT, FLAT, BOTH, FLAT], agent)
+    assert len(asked) == 5
+    assert any("no bounds" in label for label in result.labels)
+
+
+def test_at_the_open_a_fill_inside_a_bar_counts_from_its_close_on(tmp_path: Path) -> None:
+    """A limit at 95 fills while the bar falls to 80: the profit of 100 - 95 never existed."""
+
+    def agent(observation: Observation) -> list[Action] | None:
+        if observation.orders or observation.quantities[SYMBOL]:
+            return None
+        return [Order(symbol=SYMBOL, side="buy", type="limit", limit_price=95.0, quantity=900.0)]
+
+    fall, low = (100.0, 101.0, 80.0, 80.0), (80.0, 81.0, 79.0, 80.0)
+    bars = [FLAT, FLAT, fall, low, low]
+    result = play(tmp_path, bars, agent, execution__decide_at="open")
+    expected = [100_000, 100_000, 100_000, 86_500, 86_500]
+    assert result.equity["equity"].tolist() == pytest.approx(expected)
+    last = play(tmp_path / "last", bars[:3], agent, execution__decide_at="open")
+    assert last.metrics.total_return == pytest.approx(-0.135)
+
+
+def test_the_drawdown_stop_watches_while_the_agent_sleeps(tmp_path: Path) -> None:
+    """Five points lost per bar, stop at 10 %: out after the third loss, asleep or not."""
+
+    def agent(observation: Observation) -> Decision:
+        del observation
+        order = Order(symbol=SYMBOL, side="buy", cash=100_000.0)
+        return Decision(actions=(order,), wake=Wake(after_ms=10**11))
+
+    bars = [
+        FLAT,
+        FLAT,
+        *((100.0 - 5 * i, 101.0 - 5 * i, 94.0 - 5 * i, 95.0 - 5 * i) for i in range(12)),
+    ]
+    result = play(tmp_path, bars, agent, strategy__drawdown_stop=0.1)
+    assert result.metrics.total_return == pytest.approx(-0.15)
+    assert result.counts["decisions"] == 1
+
+
+def test_max_weight_counts_what_is_on_its_way(tmp_path: Path) -> None:
+    """Two buys of 40 % in one answer, limit 50 %: the second is refused by name."""
+
+    def agent(observation: Observation) -> list[Action] | None:
+        if observation.quantities[SYMBOL]:
+            return None
+        return [Order(symbol=SYMBOL, side="buy", quantity=400.0) for _ in range(2)]
+
+    result = play(tmp_path, [FLAT] * 4, agent, strategy__max_weight=0.5)
+    assert result.equity["exposure"].max() == pytest.approx(0.4)
+    refused = result.journal[result.journal["kind"] == "refused"]
+    assert refused["reason"].str.contains("max_weight is 0.5").all()
+    assert len(refused) > 0
+
+
+def test_the_benchmark_starts_with_the_same_equity_and_pays_the_same_costs(tmp_path: Path) -> None:
+    """1,000 coins at 100 beside 100,000 in cash are 200,000 for both; the price doubles."""
+    double = (200.0, 201.0, 199.0, 200.0)
+    bars = [FLAT, FLAT, double, double]
+    holding = play(tmp_path, bars, lambda _: None, account__initial_holdings={"BTC": 1000.0})
+    assert holding.equity["benchmark"].iloc[0] == holding.equity["equity"].iloc[0] == 200_000
+    assert holding.benchmark.total_return == pytest.approx(1.0)
+    costly = {"costs__fixed_fee_base": 5.0, "costs__taker_fee_bps": 10.0}
+    result = play(tmp_path / "costly", [FLAT] * 4, lambda _: 1.0, **costly)
+    assert result.benchmark.total_return == pytest.approx(result.metrics.total_return, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "message"),
+    [("begin", AgentError, "cannot begin: KeyError"), ("lock", AgentError, "must be copyable")],
+)
+def test_an_agent_that_cannot_start_is_named(
+    tmp_path: Path, agent: str, kind: type[Exception], message: str
+) -> None:
+    """One line, before the first bar."""
+
+    class Broken:
+        def __init__(self) -> None:
+            self.rows = (row for row in ()) if agent == "lock" else None
+
+        def begin(self, info: object) -> None:
+            raise KeyError(info is None)
+
+        def decide(self, observation: Observation) -> None:
+            del observation
+
+    with pytest.raises(kind, match=message):
+        play(tmp_path, [FLAT] * 3, Broken())
+
+
+def test_an_agent_that_exits_has_abstained(tmp_path: Path) -> None:
+    """``sys.exit()`` in ``decide`` ends nothing but the decision."""
+
+    def agent(observation: Observation) -> None:
+        del observation
+        raise SystemExit(0)
+
+    result = play(tmp_path, [FLAT] * 3, agent)
+    assert result.counts["abstained"] == 3
+
+
+def test_a_parameter_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    """Not a TypeError from the depths."""
+    with pytest.raises(RecipeError, match="max_weight must be a number, is 'abc'"):
+        play(tmp_path, [FLAT] * 3, lambda _: None, strategy__max_weight="abc")
