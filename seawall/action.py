@@ -5,16 +5,27 @@ is refused is recorded with its reason. Prices are quote units per base unit, qu
 """
 
 from dataclasses import dataclass
-from math import isfinite
-from typing import Annotated, Literal
+from math import inf, isfinite
+from numbers import Integral, Real
+from typing import Annotated, Literal, get_args
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from seawall.errors import AgentError
+from seawall.journal import to_plain
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit", "stop", "stop_limit", "trailing"]
 TimeInForce = Literal["gtc", "ioc", "fok", "gtd"]
+
+_LATEST_MS = 7_258_118_400_000  # 2200-01-01 UTC
+_WORDS: dict[str, tuple[str, ...]] = {
+    "side": get_args(Side),
+    "type": get_args(OrderType),
+    "time_in_force": get_args(TimeInForce),
+}
+_put = object.__setattr__  # what is frozen is still being made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +33,7 @@ class TargetWeight:
     """Hold ``weight`` of the equity in ``symbol``: 1.0 is all of it, 0.0 none; < 0 is short.
 
     Raises:
-        AgentError: the weight is not finite.
+        AgentError: the weight is no finite number, or the symbol no text.
     """
 
     symbol: str
@@ -30,10 +41,14 @@ class TargetWeight:
     kind: Literal["target_weight"] = "target_weight"
 
     def __post_init__(self) -> None:
+        if type(self.weight) is not float:  # made at every bar: what is usual has to be quick
+            _put(self, "weight", to_number("weight", self.weight))
         if not isfinite(self.weight):
             raise AgentError(
                 f"weight must be a finite number, is {self.weight}: answer 0.0 for none"
             )
+        if type(self.symbol) is not str:
+            _put(self, "symbol", to_text("symbol", self.symbol))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +90,8 @@ class Order:
     kind: Literal["order"] = "order"
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and value > 0):
-                raise AgentError(
-                    f"{name} must be a finite number > 0, is {value}: leave it out for none"
-                )
+        self._check_words()
+        self._check_numbers()
         if (self.quantity is None) == (self.cash is None):
             raise AgentError("an order has exactly one of quantity and cash: give one of them")
         if self.cash is not None and self.type != "market":
@@ -88,6 +99,40 @@ class Order:
                 f"cash sizes a market order only, type is {self.type!r}: give a quantity"
             )
         self._check_prices()
+
+    def _check_words(self) -> None:
+        given = vars(self)
+        for name, allowed in _WORDS.items():
+            value = given[name]
+            if not isinstance(value, str) or value not in allowed:
+                raise AgentError(
+                    f"{name} must be one of {', '.join(allowed)}, is {to_shown(value)}: "
+                    "write it in lower case, exactly so"
+                )
+            if type(value) is not str:
+                _put(self, name, allowed[allowed.index(value)])
+        for name in ("symbol", "client_id"):
+            if type(given[name]) is not str or not given[name].isascii():
+                _put(self, name, to_text(name, given[name]))
+        if type(self.post_only) is not bool:
+            _put(self, "post_only", to_bool("post_only", self.post_only))
+
+    def _check_numbers(self) -> None:
+        given = vars(self)
+        for name in _POSITIVE:
+            value = given[name]
+            if value is None:
+                continue
+            if type(value) is not float:
+                value = to_number(name, value)
+                _put(self, name, value)
+            if not (isfinite(value) and value > 0):
+                raise AgentError(
+                    f"{name} must be a finite number > 0, is {value}: leave it out for none"
+                )
+        if self.good_until_ms is not None:
+            until_ms = to_whole("good_until_ms", self.good_until_ms, _LATEST_MS)
+            _put(self, "good_until_ms", until_ms)
 
     def _check_prices(self) -> None:
         needs_limit = self.type in ("limit", "stop_limit")
@@ -117,10 +162,80 @@ _POSITIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Cancel a resting order by its venue's id or the agent's own; ``"all"`` cancels every one."""
+    """Cancel a resting order by its venue's id or the agent's own; ``"all"`` cancels every one.
+
+    Raises:
+        AgentError: the id is no text.
+    """
 
     order_id: str
     kind: Literal["cancel"] = "cancel"
+
+    def __post_init__(self) -> None:
+        _put(self, "order_id", to_text("order_id", self.order_id))
+
+
+def to_number(name: str, value: object) -> float:
+    """Return a real number as a float; one that is too large, of either sign, is inf.
+
+    Raises:
+        AgentError: it is no real number; a bool is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise AgentError(
+            f"{name} must be a real number, is {to_shown(value)}: make it one with float()"
+        )
+    try:
+        return float(value)
+    except OverflowError:
+        return inf  # no one can mean it: whoever checks says that it is not finite
+
+
+def to_whole(name: str, value: object, largest: int) -> int:
+    """Return a whole number of milliseconds from 0 to ``largest`` as an int.
+
+    Raises:
+        AgentError: it is none, or out of range.
+    """
+    is_whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+    if is_whole and not isinstance(value, bool):
+        number = int(value)  # type: ignore[call-overload]  # mypy cannot see that it is a number
+        if 0 <= number <= largest:
+            return int(number)
+    raise AgentError(
+        f"{name} must be whole milliseconds from 0 to {largest}, is {to_shown(value)}: "
+        "round it with int(), or leave it out"
+    )
+
+
+def to_text(name: str, value: object) -> str:
+    """Return a text that UTF-8 can hold; lone surrogates become ``?``.
+
+    Raises:
+        AgentError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise AgentError(f"{name} must be text, is {to_shown(value)}: make it one with str()")
+    return to_plain(str(value))
+
+
+def to_bool(name: str, value: object) -> bool:
+    """Return a truth value, numpy's too, as a bool.
+
+    Raises:
+        AgentError: it is none.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise AgentError(f"{name} must be True or False, is {to_shown(value)}: use bool()")
+    return bool(value)
+
+
+def to_shown(value: object) -> str:
+    """Return at most 80 characters of what an agent gave, whatever it is, for a message."""
+    try:
+        return to_plain(f"{value!r:.80}")
+    except Exception:  # noqa: BLE001 - an agent's own __repr__, or an int of 5,000 digits
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 Action = TargetWeight | Order | Cancel

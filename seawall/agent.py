@@ -13,9 +13,22 @@ from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from seawall.action import Action, Cancel, Order, TargetWeight
+from seawall.action import (
+    Action,
+    Cancel,
+    Order,
+    TargetWeight,
+    to_bool,
+    to_number,
+    to_shown,
+    to_text,
+    to_whole,
+)
 from seawall.errors import AgentError
 from seawall.observation import Observation
+from seawall.units import DAY_MS
+
+_LONGEST_SLEEP_MS = 36_525 * DAY_MS  # a hundred years
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +36,12 @@ class Wake:
     """When the agent wants to be asked again; whichever comes first. Nothing set: at the next bar.
 
     Attributes:
-        after_ms: so many milliseconds from now.
+        after_ms: so many milliseconds from now, 0 to a hundred years.
         above, below: when a bar closes beyond one of these prices, by symbol.
         at_fill: when one of its orders fills.
+
+    Raises:
+        AgentError: a time, level or flag that is none.
     """
 
     after_ms: int | None = None
@@ -33,15 +49,55 @@ class Wake:
     below: Mapping[str, float] = field(default_factory=dict)
     at_fill: bool = False
 
+    def __post_init__(self) -> None:
+        if self.after_ms is not None:
+            _put(self, "after_ms", to_whole("after_ms", self.after_ms, _LONGEST_SLEEP_MS))
+        _put(self, "above", _to_levels("above", self.above))
+        _put(self, "below", _to_levels("below", self.below))
+        _put(self, "at_fill", to_bool("at_fill", self.at_fill))
+
+
+def _to_levels(name: str, levels: object) -> dict[str, float]:
+    if not isinstance(levels, Mapping):
+        raise AgentError(f"{name} must be prices by symbol, is {to_shown(levels)}: give a mapping")
+    found = {
+        to_text(f"a symbol in {name}", symbol): to_number(f"a price in {name}", level)
+        for symbol, level in levels.items()
+    }
+    for symbol, level in found.items():
+        if not isfinite(level):
+            raise AgentError(f"{name} must be finite, is {level} for {symbol!r}: leave it out")
+    return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What an agent answers: actions in the order they are to be carried out, and why."""
+    """What an agent answers: actions in the order they are to be carried out, and why.
+
+    Raises:
+        AgentError: a part is not what it should be.
+    """
 
     actions: tuple[Action, ...] = ()
     reason: str = ""
     wake: Wake | None = None
 
+    def __post_init__(self) -> None:
+        if type(self.actions) is not tuple:
+            if not isinstance(self.actions, Sequence) or isinstance(self.actions, (str, bytes)):
+                raise AgentError(
+                    f"actions must be a tuple of actions, is {to_shown(self.actions)}: "
+                    "write (action,) for one, leave it out for none"
+                )
+            _put(self, "actions", tuple(self.actions))
+        _put(self, "reason", to_text("reason", self.reason))
+        if not (self.wake is None or isinstance(self.wake, Wake)):
+            raise AgentError(
+                f"wake must be a Wake or None, is {to_shown(self.wake)}: use Wake(after_ms=...)"
+            )
+
+
+_put = object.__setattr__  # what is frozen is still being made
 
 Answer = Decision | Sequence[Action] | Mapping[str, float] | float | None
 
@@ -128,40 +184,48 @@ def to_decision(answer: object, symbols: tuple[str, ...]) -> Decision:
     if isinstance(answer, Decision):
         decision = answer
     elif isinstance(answer, (int, float, np.floating, np.integer)) and not isinstance(answer, bool):
-        decision = Decision(actions=(_one_weight(float(answer), symbols),))
+        decision = Decision(actions=(_one_weight(answer, symbols),))
     elif isinstance(answer, Mapping):
-        weights = [TargetWeight(symbol=str(s), weight=float(w)) for s, w in answer.items()]
+        weights = [TargetWeight(symbol=str(s), weight=w) for s, w in answer.items()]
         decision = Decision(actions=tuple(weights))
     elif isinstance(answer, Sequence) and not isinstance(answer, (str, bytes)):
         decision = Decision(actions=tuple(answer))
     else:
         raise AgentError(
             "an answer is a Decision, actions, weights by symbol, a number or None, "
-            f"is {type(answer).__name__}: {answer!r:.80}"
+            f"is {type(answer).__name__}: {to_shown(answer)}"
         )
     for action in decision.actions:
         _check(action, symbols)
+    if decision.wake is not None:
+        _check_wake(decision.wake, symbols)
     return decision
 
 
 _NOTHING = Decision()
 
 
-def _one_weight(weight: float, symbols: tuple[str, ...]) -> TargetWeight:
+def _one_weight(weight: object, symbols: tuple[str, ...]) -> TargetWeight:
     if len(symbols) != 1:
         raise AgentError(
             f"a bare number is the weight of the one symbol, the recipe has {len(symbols)}: "
             "answer weights by symbol"
         )
-    return TargetWeight(symbol=symbols[0], weight=weight)
+    return TargetWeight(symbol=symbols[0], weight=to_number("weight", weight))
 
 
 def _check(action: object, symbols: tuple[str, ...]) -> None:
     if isinstance(action, Cancel):
         return
     if not isinstance(action, (TargetWeight, Order)):
-        raise AgentError(f"not an action: {action!r:.80}: use TargetWeight, Order or Cancel")
+        raise AgentError(f"not an action: {to_shown(action)}: use TargetWeight, Order or Cancel")
     if action.symbol not in symbols:
         raise AgentError(f"there is no symbol {action.symbol!r}: the recipe has {list(symbols)}")
-    if isinstance(action, TargetWeight) and not isfinite(action.weight):
-        raise AgentError(f"weight must be a finite number, is {action.weight}")
+
+
+def _check_wake(wake: Wake, symbols: tuple[str, ...]) -> None:
+    for symbol in (*wake.above, *wake.below):
+        if symbol not in symbols:
+            raise AgentError(
+                f"there is no symbol {symbol!r} to wake for: the recipe has {list(symbols)}"
+            )

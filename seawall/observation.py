@@ -1,21 +1,23 @@
 """All that an agent may know at time t, and nothing later.
 
 The future is not hidden, it is absent: candles are copied into a ``Window`` bar by bar as they
-become visible, and every array that an agent gets is a read-only view of that window. Beyond the
-last visible bar the memory holds nan. The engine never reads from a window, so nobody can bend a
-result by writing to one.
+become visible, and every array that an agent gets is a view of that window which is read-only for
+good: its memory cannot be made writeable through it. Beyond the last visible bar the memory holds
+nan, and 0 for times. The engine fills at prices of its own, not at those of a window.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seawall.errors import AgentError
 from seawall.market.series import CANDLE_FIELDS, Candles, FloatArray, Signal, TimeArray
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
+_Item = TypeVar("_Item", np.float64, np.int64)
 
 
 class Window:
@@ -31,16 +33,19 @@ class Window:
     """
 
     __slots__ = (
-        "_copied", "_shown", "_source", "_times", "_values", "n_open", "n_visible", "place",
+        "_copied", "_n_times", "_shown", "_shown_times", "_source", "_source_times", "_times",
+        "_values", "n_open", "n_visible", "place",
     )  # fmt: skip
 
     def __init__(self, source: Candles, place: int = 0) -> None:
         self.place = place
         self._source = [getattr(source, name) for name in CANDLE_FIELDS]
-        self._values = [np.full(len(source), np.nan) for _ in CANDLE_FIELDS]
-        self._shown = [_read_only(values) for values in self._values]
+        memories = [_allocate(len(source), np.float64, np.nan) for _ in CANDLE_FIELDS]
+        self._values = [values for values, _ in memories]
+        self._shown = [shown for _, shown in memories]
         self._copied = [0] * len(CANDLE_FIELDS)
-        self._times = source.time_ms
+        self._source_times, self._n_times = source.time_ms, 0
+        self._times, self._shown_times = _allocate(len(source), np.int64, 0)
         self.n_visible = self.n_open = 0
 
     def reveal(self, n_visible: int, n_open: int | None = None) -> None:
@@ -60,10 +65,12 @@ class Window:
         return self._shown[row][:n]
 
     def times(self, n: int) -> TimeArray:
-        """Return the first ``n`` open times, read-only: a copy, for later ones tell of gaps."""
-        times = self._times[:n].copy()
-        times.flags.writeable = False
-        return times
+        """Return a read-only view of the first ``n`` open times; later ones would tell of gaps."""
+        start = self._n_times
+        if n > start:
+            self._times[start:n] = self._source_times[start:n]
+            self._n_times = n
+        return self._shown_times[:n]
 
     def last_close(self) -> float:
         """Return the close of the last visible bar; nan before the first."""
@@ -71,23 +78,31 @@ class Window:
         return float(self._source[_CLOSE][n - 1]) if n else float("nan")
 
 
-def _read_only(values: FloatArray) -> FloatArray:
-    view = values.view()
-    view.flags.writeable = False
-    return view
+def _allocate(n: int, dtype: type[_Item], blank: float) -> tuple[NDArray[_Item], NDArray[_Item]]:
+    """Return memory for ``n`` items, all ``blank``, twice: to write to, and to show.
+
+    A read-only view of memory that numpy owns can be made writeable again; a view of a read-only
+    buffer cannot.
+    """
+    memory = bytearray(n * np.dtype(dtype).itemsize)
+    written = np.frombuffer(memory, dtype)
+    written.fill(blank)
+    return written, np.frombuffer(memoryview(memory).toreadonly(), dtype)
 
 
 class SignalWindow:
     """The visible part of one signal: the values that were known at time t."""
 
-    __slots__ = ("_known", "_order", "_source", "_values", "n_visible")
+    __slots__ = (
+        "_known", "_order", "_shown_known", "_shown_values", "_source", "_values", "n_visible",
+    )  # fmt: skip
 
     def __init__(self, source: Signal) -> None:
         order = np.argsort(source.known_ms, kind="stable")
         self._source = source.value[order]
         self._order = source.known_ms[order]
-        self._values = np.full_like(self._source, np.nan)
-        self._known = np.zeros_like(self._order)
+        self._values, self._shown_values = _allocate(len(source), np.float64, np.nan)
+        self._known, self._shown_known = _allocate(len(source), np.int64, 0)
         self.n_visible = 0
 
     def reveal_until(self, time_ms: int) -> None:
@@ -101,9 +116,7 @@ class SignalWindow:
 
     def view(self, n: int) -> tuple[TimeArray, FloatArray]:
         """Return read-only views of the first ``n`` known times and values."""
-        known, values = self._known[:n], self._values[:n]
-        known.flags.writeable = values.flags.writeable = False
-        return known, values
+        return self._shown_known[:n], self._shown_values[:n]
 
 
 class History:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,6 +20,7 @@ from seawall.errors import RecipeError
 from seawall.units import split_symbol, to_duration_ms, to_time_ms
 
 SIMULATED = "simulated"
+FIRST_MS, LAST_MS = to_time_ms("1970-01-01"), to_time_ms("2200-01-01")
 
 Bps = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,11 +36,8 @@ class _Section(BaseModel):
         """TOML writes 10 where 10.0 is meant: an int is taken where a float is asked for."""
         if not isinstance(values, dict):
             return values
-        floats = {
-            n
-            for n, f in cls.model_fields.items()
-            if "float" in str(f.annotation) and "int" not in str(f.annotation)
-        }
+        kinds = {name: str(field.annotation) for name, field in cls.model_fields.items()}
+        floats = {name for name, kind in kinds.items() if "float" in kind and "int" not in kind}
         return {
             k: float(v) if k in floats and isinstance(v, int) and not isinstance(v, bool) else v
             for k, v in values.items()
@@ -51,6 +50,15 @@ class _Component(_Section):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     name: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            json.dumps(self.parameters, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            allowed = "parameters are text, true, false, finite numbers, lists and tables"
+            raise RecipeError(f"{allowed}, {self.name} has another ({error})") from None
+        return self
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -129,17 +137,20 @@ class MarketSection(_Section):
             raise RecipeError(f"market.symbols must be distinct, are {list(self.symbols)}")
         if self.since_ms >= self.until_ms:
             raise RecipeError(
-                f"market.until must be after market.since, is {self.until} and {self.since}: "
-                "the window is empty"
+                f"market.until must be after {self.since}, is {self.until}: the window is empty"
             )
-        for coarse in self.higher_timeframes:
-            if (
-                to_duration_ms(coarse) <= self.timeframe_ms
-                or to_duration_ms(coarse) % self.timeframe_ms
-            ):
-                raise RecipeError(
-                    f"market.higher_timeframes must be multiples of {self.timeframe}, has {coarse}"
-                )
+        if self.since_ms - self.warmup_ms < FIRST_MS or self.until_ms > LAST_MS:
+            raise RecipeError(
+                "market.since less market.warmup, and market.until, must lie from 1970 to 2200, "
+                f"are {self.since}, {self.warmup} and {self.until}: correct the window"
+            )
+        coarse = [to_duration_ms(text) for text in self.higher_timeframes]
+        are_finer = any(ms <= self.timeframe_ms or ms % self.timeframe_ms for ms in coarse)
+        if are_finer or len(set(coarse)) < len(coarse):
+            raise RecipeError(
+                f"market.higher_timeframes must be distinct multiples of {self.timeframe}, are "
+                f"{list(self.higher_timeframes)}"
+            )
         if self.crash is not None and self.venue != SIMULATED:
             raise RecipeError(
                 f"market.crash belongs to venue = {SIMULATED!r}, venue is {self.venue!r}"
@@ -214,6 +225,11 @@ class ExecutionSection(_Section):
     latency: str = "0s"
     participation_cap: Annotated[float, Field(gt=0)] = 0.10
 
+    @field_validator("participation_cap", mode="before")
+    @classmethod
+    def _read_infinity(cls, value: object) -> object:
+        return inf if value == "inf" else value
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.latency_ms  # raises where it is no duration
@@ -270,6 +286,8 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if any(char < " " or char == "\x7f" for char in self.name):
+            raise RecipeError(f"name must be one line of text, is {self.name!r:.80}: rename it")
         bases = {split_symbol(symbol)[0] for symbol in self.market.symbols}
         for asset in self.account.initial_holdings:
             if asset not in bases:
@@ -316,6 +334,8 @@ class Recipe(_Section):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise RecipeError(_explain(error, cls)) from None
+        except OverflowError as error:
+            raise RecipeError(f"numbers in a recipe are of sensible size: {error}") from None
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, JSON-able; ``inf`` is kept as a float."""
@@ -324,13 +344,19 @@ class Recipe(_Section):
     def with_settings(self, settings: Mapping[str, object]) -> Self:
         """Return a copy with some dotted keys set: ``{"agent.fast": 10}``."""
         values = json.loads(self.to_json())
+        wanted = settings.get("agent.name")
+        if wanted is not None and self.agent is not None and wanted != self.agent.name:
+            values["agent"] = {}  # another agent has other parameters
         for key, value in settings.items():
             _set(values, key, value)
         return self.from_dict(values)
 
     def to_json(self) -> str:
-        """Return the recipe as canonical JSON: sorted keys, no spaces."""
-        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), default=list)
+        """Return the recipe as canonical JSON: sorted keys, no spaces, infinity as ``"inf"``."""
+        values = self.model_dump(mode="python", by_alias=True, exclude_none=True)
+        if self.execution.participation_cap == inf:
+            values["execution"]["participation_cap"] = "inf"
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
     def id(self) -> str:
@@ -342,16 +368,13 @@ class Recipe(_Section):
     @property
     def labels(self) -> tuple[str, ...]:
         """What a reader has to be told wherever a number of this recipe is shown."""
-        labels = []
-        if self.market.venue == SIMULATED:
-            labels.append("simulated")
-        if self.execution.decide_at == "open":
-            labels.append("optimistic: decides and fills at the same open")
-        if self.execution.fill == "close":
-            labels.append("optimistic: fills at the close it has just seen")
-        if self.execution.fills == "stock":
-            labels.append("backtrader's own fill rules")
-        return tuple(labels)
+        found = {
+            "simulated": self.market.venue == SIMULATED,
+            "optimistic: decides and fills at the same open": self.execution.decide_at == "open",
+            "optimistic: fills at the close it has just seen": self.execution.fill == "close",
+            "backtrader's own fill rules": self.execution.fills == "stock",
+        }
+        return tuple(label for label, holds in found.items() if holds)
 
 
 def to_share(text: str, key: str) -> float:
@@ -397,9 +420,8 @@ def _set(values: dict[str, object], key: str, value: object) -> None:
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first thing that is wrong: key, value, what is allowed, the nearest name."""
-    first = min(
-        error.errors(), key=lambda e: e["type"] != "extra_forbidden"
-    )  # a typo before its gap
+    # A typo comes before the gap that it leaves.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -416,8 +438,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _keys_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     here: type[BaseModel] = model
     for part in place[:-1]:
-        field = here.model_fields.get(str(part))
-        found = _models(field.annotation) if field is not None else []
+        found = _models(getattr(here.model_fields.get(str(part)), "annotation", None))
         here = found[0] if found else here
     return sorted(f.alias or n for n, f in here.model_fields.items())
 

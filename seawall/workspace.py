@@ -92,11 +92,19 @@ def load(name: str) -> Any:
     module = _import(kind, file)
     if not attribute:
         return _only_definition(module, kind, file)
-    if not hasattr(module, attribute):
+    if attribute.startswith("_") or not hasattr(module, attribute):
         raise WorkspaceError(
             f"{kind}/{file}.py defines no {attribute!r}{did_you_mean(attribute, vars(module))}"
         )
-    return getattr(module, attribute)
+    value = getattr(module, attribute)
+    # A recipe names what is meant to be run, not everything that such a file happens to import.
+    home = str(getattr(value, "__module__", ""))
+    if home != module.__name__ and not home.startswith("seawall."):
+        raise WorkspaceError(
+            f"{kind}/{file}.py must define {attribute!r} itself, has it from "
+            f"{home or 'elsewhere'}: name what it defines"
+        )
+    return value
 
 
 def list_names(kind: str) -> list[str]:
@@ -165,7 +173,7 @@ def _load_plugin(kind: str, plugins: Iterable[EntryPoint]) -> Any:
         )
     try:
         return first.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WorkspaceError(
             f"the plugin {kind}.{first.name} cannot be loaded from {first.value}: "
             f"{type(error).__name__}: {error}"
@@ -193,7 +201,7 @@ def _import(kind: str, file: str) -> ModuleType:
             f"{kind}/{file}.py needs a package that is not installed: pip install "
             f"{missing.partition('.')[0]}, or what provides it"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file may not end the process that lists it
         raise WorkspaceError(
             f"importing {kind}/{file}.py failed: {type(error).__name__}: {error}"
         ) from error

@@ -1,6 +1,8 @@
 """Agents on one path: what always runs beside them, what fails alone, and what luck would do."""
 
+import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,20 @@ from synthetic_result import make_comparison
 
 from seawall.analysis import chance
 from seawall.analysis.chance import Match, match, play
-from seawall.analysis.compare import compare, count_above
+from seawall.analysis.compare import Advance, compare, count_above
 from seawall.analysis.comparison import COMPARISON_FILE, Comparison, Pair, Standing
 from seawall.analysis.report import write_report
 from seawall.engine.run import run
 from seawall.engine.world import World, build_world
-from seawall.errors import RecipeError, ResultError
+from seawall.errors import RecipeError, ResultError, SeawallError, WorkspaceError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
+from seawall.result import Result
 
+compare_module = import_module("seawall.analysis.compare")  # the function hides it elsewhere
 N_RANDOM = 30
+FAILS = 'rebalance{weights={"BTC/USDT" = 0.5}}'  # finds out at its first bar that there is none
+FAILED = "rebalance{weights={'BTC/USDT': 0.5}}"
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +57,8 @@ def world(recipe: Recipe, catalog: Catalog) -> World:
 
 @pytest.fixture(scope="module")
 def compared(recipe: Recipe, catalog: Catalog) -> Comparison:
-    """Return the comparison of one agent, itself with other settings, and two that fail."""
-    names = ["sma_cross", "agents.sma_cross{fast=3}", "nonsense", "macd{fats=1}", "sma_cross"]
+    """Return the comparison of one agent, itself with other settings, and one that fails."""
+    names = ["sma_cross", "agents.sma_cross{fast=3}", FAILS, "sma_cross"]
     return compare(recipe, names, catalog=catalog, n_random=N_RANDOM)
 
 
@@ -63,7 +69,7 @@ def _standing(comparison: Comparison, name: str) -> Standing:
 def test_cash_and_buy_and_hold_always_run(compared: Comparison) -> None:
     """Nobody asked for them; an agent named twice runs once."""
     names = sorted(s.name for s in compared.standings)
-    shown = ["buy_and_hold", "cash", "macd{fats=1}", "nonsense", "sma_cross", "sma_cross{fast=3}"]
+    shown = ["buy_and_hold", "cash", FAILED, "sma_cross", "sma_cross{fast=3}"]
     assert names == shown
     cash = _standing(compared, "cash").metrics
     assert cash is not None
@@ -72,12 +78,48 @@ def test_cash_and_buy_and_hold_always_run(compared: Comparison) -> None:
 
 def test_an_agent_that_fails_does_not_stop_the_others(compared: Comparison) -> None:
     """Its row is the last and says why; the others have numbers."""
-    *good, one, other = compared.standings
+    *good, last = compared.standings
     assert all(s.metrics is not None and s.rank >= 1 for s in good)
-    assert {one.rank, other.rank} == {0}
-    assert "no agents/nonsense.py" in _standing(compared, "nonsense").error
-    assert "did you mean 'fast'" in _standing(compared, "macd{fats=1}").error
-    assert sum("failed:" in note for note in compared.notes) == 2
+    assert (last.name, last.rank) == (FAILED, 0)
+    assert "names 'BTC/USDT'" in last.error
+    assert sum("failed:" in note for note in compared.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "message"),
+    [
+        ("sma_cros", WorkspaceError, "did you mean 'sma_cross'"),
+        ("macd{fats=1}", RecipeError, "did you mean 'fast'"),
+        ("macd{fast=-1}", RecipeError, "agent.fast must be"),
+    ],
+)
+def test_a_wrong_name_or_parameter_is_said_before_anything_runs(
+    recipe: Recipe, agent: str, kind: type[SeawallError], message: str
+) -> None:
+    """A typing error costs no run: not even the market is made."""
+
+    def fail(*_: object) -> None:
+        pytest.fail("something ran")
+
+    with pytest.raises(kind, match=message):
+        compare(recipe, ["sma_cross", agent], n_random=2, progress=fail)
+
+
+def test_an_agent_that_ends_the_process_fails_alone(
+    recipe: Recipe, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sys.exit()`` in an agent is written into its row."""
+    run_in = compare_module.run_in
+
+    def run_or_exit(world: World, own: Recipe, *, progress: Advance | None) -> Result:
+        if own.agent is not None and own.agent.name == "agents.sma_cross":
+            raise SystemExit("enough")
+        result: Result = run_in(world, own, progress=progress)
+        return result
+
+    monkeypatch.setattr(compare_module, "run_in", run_or_exit)
+    found = compare(recipe, ["sma_cross"], catalog=catalog, n_random=2)
+    assert _standing(found, "sma_cross").error == "SystemExit: enough"
 
 
 def test_all_agents_saw_one_path(compared: Comparison, recipe: Recipe, catalog: Catalog) -> None:
@@ -95,7 +137,7 @@ def test_every_two_agents_are_compared_once(compared: Comparison) -> None:
     other = compared.against("buy_and_hold", "cash")
     assert one is not None
     assert other == one.reversed()
-    assert compared.against("cash", "nonsense") is None
+    assert compared.against("cash", FAILED) is None
 
 
 def test_a_rank_counts_those_that_are_really_better() -> None:
@@ -217,7 +259,7 @@ def test_a_stored_comparison_is_the_same(compared: Comparison, tmp_path: Path) -
 
 def test_a_damaged_or_newer_comparison_is_refused(compared: Comparison, tmp_path: Path) -> None:
     """No folder, another schema, a table gone: one line each with the remedy."""
-    with pytest.raises(ResultError, match="must hold a comparison"):
+    with pytest.raises(ResultError, match="must hold a result"):
         Comparison.load(tmp_path / "nowhere")
     folder = compared.save(tmp_path / "compared")
     file = folder / COMPARISON_FILE
@@ -229,6 +271,55 @@ def test_a_damaged_or_newer_comparison_is_refused(compared: Comparison, tmp_path
     (folder / "fans.parquet").unlink()
     with pytest.raises(ResultError, match="compare the agents again"):
         Comparison.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("standings", "rank", "first"),
+        ("standings", "metrics", 3),
+        ("standings", "percentile", []),
+        ("pairs", "estimate", "much"),
+        ("pairs", "first", 3),
+    ],
+)
+def test_values_of_another_type_are_refused(
+    compared: Comparison, tmp_path: Path, section: str, name: str, value: object
+) -> None:
+    """A hand-edited comparison is told in one line when it is read, not when it is drawn."""
+    folder = compared.save(tmp_path / "compared")
+    stored = json.loads((folder / COMPARISON_FILE).read_text(encoding="utf-8"))
+    stored[section][0][name] = value
+    (folder / COMPARISON_FILE).write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(ResultError, match="is damaged") as caught:
+        Comparison.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("equity", "cash"), ("random_returns", "cash"), ("fans", "p5"), ("quality", "series")],
+)
+def test_tables_with_other_columns_are_refused(
+    compared: Comparison, tmp_path: Path, name: str, column: str
+) -> None:
+    """A column that is gone is named."""
+    folder = compared.save(tmp_path / "compared")
+    getattr(compared, name).rename(columns={column: "x"}).to_parquet(folder / f"{name}.parquet")
+    with pytest.raises(ResultError, match=f"{name}.parquet has no column {column}"):
+        Comparison.load(folder)
+
+
+def test_a_comparison_replaces_a_comparison_alone(compared: Comparison, tmp_path: Path) -> None:
+    """What else lies in the folder stays there, and so does the older comparison."""
+    folder = compared.save(tmp_path / "compared")
+    assert compared.save(folder) == folder
+    (folder / "thesis.txt").write_text("five years", encoding="utf-8")
+    with pytest.raises(ResultError, match=r"holds 'thesis.txt'"):
+        compared.save(folder)
+    assert (folder / COMPARISON_FILE).is_file()
+    assert (folder / "thesis.txt").is_file()
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_notebook_shows_text_as_text() -> None:

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
+from seawall import workspace
 from seawall.cli import main
 from seawall.errors import (
     DataError,
@@ -53,6 +55,9 @@ def seawall(
     """Return the command line, run in this process, in the folder and on an empty catalog."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SEAWALL_DATA", str(folder / "catalog"))
+    # Without a workspace, results go to the folder and not to the checkout.
+    monkeypatch.delenv(workspace.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace, "WORKSPACE", None)
 
     def call(*words: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["seawall", *words])
@@ -139,6 +144,33 @@ def test_a_table_is_printed_where_there_is_no_terminal(seawall: Cli) -> None:
         (("run", "mine.toml", "--set", "agent.name=nobody"), WorkspaceError, "nobody"),
         (("run", "crash_2024_07", "--offline"), DataError, "seawall data get binance ETH/USDT"),
         (("report", "nowhere"), ResultError, "result.json"),
+        (("run", "mine.toml", "--out", "mine.toml"), ResultError, "mine.toml is a file"),
+        (("run", "mine.toml", "--out", "."), ResultError, "holds 'mine.toml'"),
+        (("compare", "mine.toml", "--agents", "rsi", "--out", "."), ResultError, "'mine.toml'"),
+        (("compare", "mine.toml", "--agents", "rssi"), WorkspaceError, "did you mean 'rsi'"),
+        (("compare", "mine.toml", "--agents", "rsi{m=5}"), RecipeError, "agent.m is no parameter"),
+        (
+            ("run", "mine.toml", "--set", "market.start_prices={'BTC/USDT'=1}"),
+            RecipeError,
+            "market.start_prices names 'BTC/USDT'",
+        ),
+        (
+            ("run", "crash_2024_07", "--offline", "--set", "market.start_prices={'ETH/USDT'=1}"),
+            RecipeError,
+            "market.start_prices belong to venue = 'simulated'",
+        ),
+        (
+            (
+                "run",
+                "mine.toml",
+                "--set",
+                "market.since=1971-01-01",
+                "--set",
+                "market.timeframe=1m",
+            ),
+            RecipeError,
+            "at most 20,000,000 bars, this window has 28,",
+        ),
         (("show", "smacross"), WorkspaceError, "did you mean 'sma_cross'"),
     ],
 )
@@ -165,3 +197,95 @@ def test_list_show_and_doctor_speak_json(seawall: Cli) -> None:
         "wait_for_cross": "False",
     }  # fmt: skip
     assert read_json(seawall("doctor", "--json"))["problems"] == []
+
+
+def test_other_agents_are_another_comparison(folder: Path, seawall: Cli) -> None:
+    """The default folder depends on who is compared, not on the order; none is overwritten."""
+    found = [
+        read_json(seawall("compare", "mine.toml", "--agents", names, "--json"))["folder"]
+        for names in ("rsi", "rsi{n=5}", "rsi,dca", "dca,rsi")
+    ]
+    assert len(set(found)) == 3
+    assert found[2] == found[3]
+    assert {str(path) for path in (folder / "results").iterdir()} == set(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escape", "/absolute", ".hidden", "a" * 300, "\u65e5", "a/b c"]
+)
+def test_a_recipes_name_is_no_path(folder: Path, seawall: Cli, name: str) -> None:
+    """Whatever a recipe is called, its result lies in one folder below results."""
+    done = seawall("run", "mine.toml", "--json", "--set", f"name={name}")
+    place = Path(str(read_json(done)["folder"]))
+    assert place.parent == folder / "results"
+    assert not place.name.startswith(".")
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["results"]
+
+
+def test_json_on_stdout_is_strict(seawall: Cli) -> None:
+    """A recipe without a cap on volume writes no Infinity."""
+    done = seawall("run", "mine.toml", "--json", "--set", "execution.participation_cap=inf")
+    stored = json.loads(done.out, parse_constant=pytest.fail)
+    assert stored["recipe"]["execution"]["participation_cap"] == "inf"
+
+
+@pytest.mark.parametrize("words", [("run",), ("compare", "--agents", "rsi")])
+def test_a_damaged_result_is_one_line(folder: Path, seawall: Cli, words: tuple[str, ...]) -> None:
+    """``report`` on JSON of another form ends with exit code 7."""
+    verb, *rest = words
+    assert seawall(verb, "mine.toml", *rest, "--out", "here").code == 0
+    file = "result.json" if verb == "run" else "comparison.json"
+    (folder / "here" / file).write_text("[]", encoding="utf-8")
+    done = seawall("report", "here")
+    assert done.code == ResultError.exit_code
+    assert done.err.count("\n") == 1
+
+
+def add_to(monkeypatch: pytest.MonkeyPatch, kind: str, folder: Path) -> Path:
+    """Return a new folder that is joined to one of the three kinds for one test."""
+    package = import_module(f"seawall.{kind}")
+    (folder / kind).mkdir()
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder / kind)])
+    return folder / kind
+
+
+def test_an_unreadable_recipe_does_not_stop_the_list(
+    folder: Path, seawall: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row says why; the others are listed as ever."""
+    (add_to(monkeypatch, "backtests", folder) / "latin.toml").write_bytes(b'name = "caf\xe9"')
+    done = seawall("list", "backtests", "--json")
+    about = {row["name"]: row["about"] for row in json.loads(done.out)}
+    assert "is not" in about["latin"]
+    assert "cannot be loaded" not in about["demo"]
+    assert "latin.toml" in seawall("show", "backtests.latin").err
+
+
+def test_an_agent_file_that_ends_the_process_is_listed(
+    folder: Path, seawall: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sys.exit()`` in a file ends neither list nor doctor, and doctor calls it a problem."""
+    (add_to(monkeypatch, "agents", folder) / "quits.py").write_text("raise SystemExit\n")
+    about = {r["name"]: r["about"] for r in json.loads(seawall("list", "agents", "--json").out)}
+    assert "SystemExit" in about["quits"]
+    done = seawall("doctor", "--json")
+    assert done.code == WorkspaceError.exit_code
+    assert ["quits" in text for text in json.loads(done.out)["problems"]] == [True]
+
+
+def test_doctor_lists_every_problem(
+    folder: Path, seawall: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged series, a bad recipe and a workspace that is none are told side by side."""
+    for symbol in ("ETH-USDT", "BTC-USDT"):
+        series = folder / "catalog" / "candles" / "binance" / symbol / "1h"
+        series.mkdir(parents=True)
+        (series / "manifest.json").write_text("{", encoding="utf-8")
+    (add_to(monkeypatch, "backtests", folder) / "latin.toml").write_bytes(b"\xe9")
+    monkeypatch.delitem(sys.modules, "seawall.strategies")
+    monkeypatch.setenv(workspace.VARIABLE, str(folder))
+    done = seawall("doctor", "--json")
+    assert done.code == WorkspaceError.exit_code
+    problems = json.loads(done.out)["problems"]
+    for text in (workspace.VARIABLE, "latin.toml", "ETH-USDT", "BTC-USDT"):
+        assert sum(text in problem for problem in problems) == 1, text

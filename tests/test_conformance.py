@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,11 +179,30 @@ class Stranger(Clean):
         return [TargetWeight(symbol="DOGE/USDT", weight=observation.weight())]
 
 
+class Quitter(Clean):
+    """Ends the process."""
+
+    def decide(self, observation: Observation) -> list[TargetWeight] | None:
+        """Leave."""
+        sys.exit(observation.time_ms % 1)
+
+
+class QuitsAtOnce(Clean):
+    """Ends the process before the first bar."""
+
+    def begin(self, info: AgentInfo) -> None:
+        """Leave."""
+        sys.exit(info.timeframe_ms % 1)
+
+
 FAULTS: list[tuple[type[Clean], str, str]] = [
     (FirstPrice, "no history at the start", "IndexError"),
     (FirstPrice, "a symbol that is listed later", "IndexError"),
     (NanWeight, "a signal that is not known yet", "weight must be a finite number, is nan"),
     (Writer, "an ordinary market", "work on a copy"),
+    (Forcer, "an ordinary market", "work on a copy"),
+    (Quitter, "an ordinary market", "SystemExit: 0; only the user ends a run"),
+    (QuitsAtOnce, "leaves the process alone", "SystemExit(0)"),
     (Hoarder, "decides the same twice", "keep nothing on the class"),
     (Dice, "decides the same twice", "info.rng"),
     (Forgetful, "goes on where its state()", "put all it needs into state()"),
@@ -197,12 +217,6 @@ def test_a_planted_fault_is_found(agent: type[Clean], check: str, detail: str) -
     names = [name for name in found if check in name]
     assert names, found
     assert detail in found[names[0]]
-
-
-def test_writing_by_force_is_found_or_forbidden() -> None:
-    """Taking the lock off a view either raises or is seen in what was shown."""
-    found = fails(Forcer)
-    assert found
 
 
 # Other futures ------------------------------------------------------------------------------------
@@ -282,6 +296,68 @@ def test_at_the_open_the_bar_after_t_is_known_rightly() -> None:
     assert not _find_difference(recipe, outcome(t), outcome(), variant)
     before = t - recipe.market.timeframe_ms
     assert _find_difference(recipe, outcome(before), outcome(), variant)
+
+
+# Files past the catalog ---------------------------------------------------------------------------
+
+READ_SOME = """
+import json, sys
+from pathlib import Path
+import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
+import pyarrow.csv, pyarrow.dataset, pyarrow.feather
+from seawall.conformance.reads import Reads
+
+home = Path(sys.argv[1])
+reads = Reads(catalog=str(home / "catalog"), original=str(home / "original"))
+reads.listen()
+for code in json.loads(sys.argv[2]):
+    reads.files.clear()
+    exec(code)
+    print(*(Path(file).relative_to(home) for file in sorted(reads.files)))
+"""
+READ_BY: tuple[tuple[str, str], ...] = (
+    ("pq.read_table(str(home / 'prices.parquet'))", "prices.parquet"),
+    ("pq.read_table(source=home / 'prices.parquet')", "prices.parquet"),
+    ("pq.ParquetFile(str(home / 'prices.parquet')).read()", "prices.parquet"),
+    ("pa.dataset.dataset(str(home / 'prices.parquet')).to_table()", "prices.parquet"),
+    ("pa.feather.read_table(str(home / 'prices.feather'))", "prices.feather"),
+    ("pa.csv.read_csv(str(home / 'prices.csv'))", "prices.csv"),
+    ("pa.OSFile(str(home / 'prices.npy')).read()", "prices.npy"),
+    ("pa.memory_map(str(home / 'prices.npy')).read()", "prices.npy"),
+    ("pd.read_parquet(home / 'prices.parquet')", "prices.parquet"),
+    ("np.load(home / 'prices.npy')", "prices.npy"),
+    ("np.load(home / 'prices.npy', mmap_mode='r')", "prices.npy"),
+    ("(home / 'weights').read_bytes()", "weights"),
+    ("import sqlite3; sqlite3.connect(home / 'weights').close()", "weights"),
+    ("(home / 'original' / 'manifest.json').read_text()", "original/manifest.json"),
+    ("(home / 'catalog' / 'manifest.json').read_text()", ""),
+    ("pq.read_table(home / 'catalog' / 'prices.parquet')", ""),
+    ("(home / 'own').write_text('a'); (home / 'own').read_text()", ""),
+    ("pa.OSFile(str(home / 'own'), mode='w').close()", ""),
+    ("zoneinfo = __import__('zoneinfo'); zoneinfo.ZoneInfo('Europe/Berlin')", ""),
+    ("import seawall.agents.sma_cross, seawall.cli, json.tool, xml.dom.minidom", ""),
+)
+
+
+def test_every_file_read_past_the_catalog_is_seen(tmp_path: Path) -> None:
+    """Whatever the suffix, by Python or by pyarrow itself; code and the catalog are no matter."""
+    table = pd.DataFrame({"close": [1.0, 2.0]})
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "original").mkdir()
+    for folder in ("catalog", "original"):
+        (tmp_path / folder / "manifest.json").write_text("{}", encoding="utf-8")
+    table.to_parquet(tmp_path / "prices.parquet")
+    table.to_parquet(tmp_path / "catalog" / "prices.parquet")
+    table.to_feather(tmp_path / "prices.feather")
+    np.save(tmp_path / "prices.npy", np.ones(3))
+    (tmp_path / "prices.csv").write_text("close\n1.0\n", encoding="utf-8")
+    (tmp_path / "weights").write_bytes(b"")
+    codes = json.dumps([code for code, _ in READ_BY])
+    command = [sys.executable, "-c", READ_SOME, str(tmp_path), codes]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = zip((code for code, _ in READ_BY), ended.stdout.splitlines(), strict=True)
+    assert list(found) == list(READ_BY)
 
 
 # The whole suite ----------------------------------------------------------------------------------
@@ -387,6 +463,28 @@ def test_a_table_read_past_the_catalog_is_reported(tmp_path: Path) -> None:
     report = check_planted("agent", "reads_a_file", "--set", f'path="{table}"')
     details = [finding.detail for finding in report.findings if not finding.passed]
     assert [str(table) in detail for detail in details] == [True]
+
+
+QUITS = """
+import sys
+
+def quits(observation):
+    sys.exit()
+"""
+
+
+@pytest.mark.slow
+def test_an_agent_that_ends_the_process_fails_its_check(tmp_path: Path) -> None:
+    """It neither ends the check in silence, nor passes it."""
+    for kind in workspace.KINDS:
+        (tmp_path / kind).mkdir()
+    (tmp_path / "agents" / "quits.py").write_text(QUITS, encoding="utf-8")
+    command = [sys.executable, "-m", "seawall", "check", "agent", "quits", "--json"]
+    environment = {**os.environ, workspace.VARIABLE: str(tmp_path)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == AgentError.exit_code, ended.stderr
+    failed = [f for f in json.loads(ended.stdout)["findings"] if not f["passed"]]
+    assert "SystemExit" in failed[0]["detail"]
 
 
 SHIPPED = (

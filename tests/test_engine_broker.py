@@ -102,6 +102,14 @@ def test_a_round_trip_tells_what_backtrader_tells() -> None:
     assert strategy.equities[-1] == pytest.approx(10_003.592)
 
 
+def test_a_sell_knows_what_it_made() -> None:
+    """Bought at 101, 2 sold at 103: 4 before fees, in the order itself."""
+    rows = [FLAT, (101.0, 102.0, 100.0, 102.0), (103.0, 103.0, 103.0, 103.0)]
+    script: Script = {1: lambda s: s.buy(size=2), 2: lambda s: s.sent.update(exit=s.close())}
+    strategy, _ = run(rows, script, parameters=SpotParameters(taker_fee_bps=10.0))
+    assert strategy.sent["exit"].executed.pnl == pytest.approx(4.0)
+
+
 def test_a_capped_order_tells_partial() -> None:
     """A tenth of a volume of 1e6 fills per bar: 150,000 needs two."""
     parameters = SpotParameters(participation_cap=0.1)
@@ -274,6 +282,14 @@ def test_fill_at_the_close_is_immediate() -> None:
     assert prices(broker) == [100.0]
     assert strategy.equities == [10_000.0, 10_100.0]
     np.testing.assert_array_equal(broker.curves()[1], strategy.equities)
+
+
+def test_fills_at_one_close_share_its_volume() -> None:
+    """Two orders of 80,000 at one close with 100,000 to have: 80,000 and 20,000."""
+    parameters = SpotParameters(fills_at_close=True, participation_cap=0.1)
+    script: Script = {1: lambda s: (s.buy(size=80_000), s.buy(size=80_000))}
+    _, broker = run([FLAT], script, parameters=parameters, cash=1e9)
+    assert [fill.quantity for fill in broker.fills] == [80_000.0, 20_000.0]
 
 
 def test_curves_equal_what_the_strategy_saw() -> None:

@@ -129,7 +129,7 @@ def test_an_exit_is_not_sized_by_the_cash_of_its_entry(data: Any) -> None:
     book = make_book()
     entry = make_order(bt.BuyOrder, None, data, 1.0, {})
     leader = to_venue_order(entry, {"cash": 500.0}, book, None)
-    exit_ = make_order(bt.SellOrder, None, data, 1.0, {"exectype": bt.Order.Stop, "price": 95.0})
+    exit_ = make_order(bt.SellOrder, None, data, 0.5, {"exectype": bt.Order.Stop, "price": 95.0})
     follower = to_venue_order(exit_, {"cash": 500.0}, book, leader)
     assert follower.cash is None
     assert follower.follows_entry
@@ -172,6 +172,8 @@ def test_refusals_on_every_bar_are_recorded_and_not_kept() -> None:
 def test_a_cancelled_order_is_not_open() -> None:
     """Cancelled between two bars it is gone at once, and the broker is idle after the next."""
     seen: list[list[int]] = []
+    idle: list[bool] = []
+    broker = ExchangeBroker(SpotParameters())
 
     class Cancel(bt.Strategy):
         def next(self) -> None:
@@ -181,11 +183,12 @@ def test_a_cancelled_order_is_not_open() -> None:
                 self.cancel(self.order)
             seen.append([order.ref for order in self.broker.get_orders_open()])
             if len(self) == 4:
-                assert self.broker.is_idle
+                idle.append(broker.is_idle)
 
     cerebro = Cerebro()
     cerebro.adddata(make_feed([100.0] * 5))
-    cerebro.broker = ExchangeBroker(SpotParameters())
+    cerebro.broker = broker
     cerebro.addstrategy(Cancel)
     cerebro.run()
     assert seen == [[1], [1], [], [], []]
+    assert idle == [True]

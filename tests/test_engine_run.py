@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
+import backtrader as bt
 import numpy as np
 import pytest
 
 import seawall
 from seawall.action import Action, Order
 from seawall.agent import Decision, Wake
+from seawall.engine.broker import ExchangeBroker
+from seawall.engine.cerebro import Cerebro
+from seawall.engine.feed import ArrayFeed
+from seawall.engine.stock import StockBroker
+from seawall.engine.world import build_world
 from seawall.errors import AgentError, RecipeError
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
@@ -171,8 +178,10 @@ def test_the_benchmark_starts_with_the_same_equity_and_pays_the_same_costs(tmp_p
     holding = play(tmp_path, bars, lambda _: None, account__initial_holdings={"BTC": 1000.0})
     assert holding.equity["benchmark"].iloc[0] == holding.equity["equity"].iloc[0] == 200_000
     assert holding.benchmark.total_return == pytest.approx(1.0)
-    costly = {"costs__fixed_fee_base": 5.0, "costs__taker_fee_bps": 10.0}
-    result = play(tmp_path / "costly", [FLAT] * 4, lambda _: 1.0, **costly)
+    result = play(
+        tmp_path / "costly", [FLAT] * 4, lambda _: 1.0,
+        costs__fixed_fee_base=5.0, costs__taker_fee_bps=10.0,
+    )  # fmt: skip
     assert result.benchmark.total_return == pytest.approx(result.metrics.total_return, abs=1e-4)
 
 
@@ -187,7 +196,7 @@ def test_an_agent_that_cannot_start_is_named(
 
     class Broken:
         def __init__(self) -> None:
-            self.rows = (row for row in ()) if agent == "lock" else None
+            self.lock = Lock() if agent == "lock" else None
 
         def begin(self, info: object) -> None:
             raise KeyError(info is None)
@@ -214,3 +223,71 @@ def test_a_parameter_that_is_no_number_is_refused(tmp_path: Path) -> None:
     """Not a TypeError from the depths."""
     with pytest.raises(RecipeError, match="max_weight must be a number, is 'abc'"):
         play(tmp_path, [FLAT] * 3, lambda _: None, strategy__max_weight="abc")
+
+
+@pytest.mark.parametrize("fills", ["exchange", "stock"])
+def test_a_plain_strategy_cannot_trade_its_warm_up(fills: str) -> None:
+    """It buys in ``prenext`` from the first bar on; what is filled is filled in the window."""
+    recipe = Recipe.from_file(seawall.find_recipe("plain_backtrader")).with_settings(
+        {"execution.fills": fills, "market.until": "2025-01-15"}
+    )
+    world = build_world(recipe, Catalog(), offline=True)
+    cerebro = Cerebro()
+    cerebro.since_ms = world.since_ms
+    broker: StockBroker | ExchangeBroker
+    if fills == "stock":
+        broker = StockBroker()
+        broker.since_ms = world.since_ms
+    else:
+        broker = ExchangeBroker.from_recipe(recipe)
+    cerebro.broker = broker
+    cerebro.adddata(ArrayFeed(world.candles["ETH/USDT"]), name="ETH/USDT")
+    cerebro.addstrategy(Eager)
+    cerebro.run()
+    filled_ms = (
+        [fill.time_ms for fill in broker.fills]
+        if isinstance(broker, ExchangeBroker)
+        else [bt.num2date(done.dt).timestamp() * 1000 for done in broker.executions]
+    )
+    assert min(filled_ms) >= world.since_ms
+    assert len(filled_ms) > 0
+
+
+class Eager(bt.Strategy):
+    """Buys a little on every bar, warm-up or not."""
+
+    def prenext(self) -> None:
+        """Do as ever."""
+        self.next()
+
+    def next(self) -> None:
+        """Buy a little."""
+        self.buy(size=0.01)
+
+
+class Misplaced(bt.Strategy):
+    """Orders on the coarser feed."""
+
+    def next(self) -> None:
+        """Buy a little of what is only shown."""
+        self.buy(data=self.data1, size=0.01)
+
+
+def test_a_coarser_feed_is_read_and_not_traded() -> None:
+    """The order is rejected by name: it belongs on the symbol's own feed."""
+    recipe = Recipe.from_file(seawall.find_recipe("plain_backtrader"))
+    world = build_world(
+        recipe.with_settings({"market.higher_timeframes": ["4h"], "market.until": "2025-01-05"}),
+        Catalog(),
+        offline=True,
+    )
+    cerebro, broker = Cerebro(), ExchangeBroker.from_recipe(recipe)
+    cerebro.broker = broker
+    coarse = ArrayFeed(world.higher[0][1])
+    coarse.only_shows = True
+    cerebro.adddata(ArrayFeed(world.candles["ETH/USDT"]), name="ETH/USDT")
+    cerebro.adddata(coarse, name="ETH/USDT 4h")
+    cerebro.addstrategy(Misplaced)
+    cerebro.run()
+    assert broker.fills == []
+    assert "only shows coarser bars" in broker.journal.entries[-1].reason

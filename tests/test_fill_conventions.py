@@ -313,6 +313,14 @@ def test_11_quantities_and_limits_are_on_the_grid() -> None:
     assert venue.fills[0].price == pytest.approx(98.5)
 
 
+def test_11_a_stop_on_the_grid_triggers_no_earlier() -> None:
+    """A sell stop of 95.07 on a tick of 0.1 is 95.0: a low of 95.05 does not reach it."""
+    venue = Scripted(held=1.0, tick_size=0.1).meet(SIGNAL)
+    venue.send("stop", SELL, stop_price=95.07)
+    venue.meet((100.0, 100.0, 95.05, 96.0))
+    assert venue.fills == []
+
+
 def test_11_an_order_below_the_minimum_is_refused() -> None:
     """0.04 at 100 is 4 of notional where 5 are asked."""
     venue = Scripted(lot_size=0.01, min_notional=5.0).meet(SIGNAL)

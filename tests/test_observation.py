@@ -82,6 +82,36 @@ def test_views_cannot_be_written_and_the_observation_cannot_be_changed() -> None
         del observation.cash
 
 
+def test_the_lock_on_a_view_cannot_be_taken_off() -> None:
+    """Neither on an array nor on its base: limits are checked against what is shown."""
+    window, signal = Window(make_candles()), SignalWindow(make_signal())
+    window.reveal(5)
+    signal.reveal_until(3 * DAY_MS)
+    observation = observe(window, signal=signal)
+    history = observation.history()
+    shown = [observation.prices(), history.volume, history.time_ms]
+    for array in (*shown, *observation.signal_history("mood")):
+        for view in (array, array[1:], array.base):
+            assert isinstance(view, np.ndarray)
+            with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+                view.flags.writeable = True
+    assert observation.price() == 104.0
+
+
+def test_times_are_revealed_bar_by_bar_and_never_copied_twice() -> None:
+    """All views share one memory, which holds 0 beyond the last visible bar."""
+    window = Window(make_candles())
+    window.reveal(3)
+    first = observe(window).history().time_ms
+    window.reveal(5)
+    second = observe(window).history().time_ms
+    assert np.shares_memory(first, second)
+    assert second.tolist() == [HOUR_MS * n for n in range(5)]
+    assert second.base is not None
+    assert not second.base[5:].any()
+    assert not first.flags.writeable
+
+
 def test_a_kept_observation_stays_as_it_was() -> None:
     """Bars revealed later do not show in an observation taken before."""
     window = Window(make_candles())

@@ -1,5 +1,6 @@
 """A recipe: validated, hashable, and wrong ones are named key by key."""
 
+import json
 import subprocess
 import sys
 
@@ -36,6 +37,17 @@ def test_a_recipe_survives_json_and_keeps_its_id() -> None:
     assert (again, again.id) == (recipe, recipe.id)
 
 
+def test_no_cap_is_strict_json_and_the_same_experiment() -> None:
+    """Infinity is stored as text, read back as a number, and the id is what it always was."""
+    plain = Recipe.from_toml(TEXT)
+    recipe = plain.with_settings({"execution.participation_cap": float("inf")})
+    stored = json.loads(recipe.to_json(), parse_constant=pytest.fail)
+    assert stored["execution"]["participation_cap"] == "inf"
+    assert Recipe.from_dict(stored) == recipe
+    assert recipe.id == "6247feb71457529f"
+    assert recipe.with_settings({"seed": 1}) == recipe
+
+
 def test_the_name_does_not_change_the_id_and_a_parameter_does() -> None:
     """The id is the hash of what can change a number."""
     recipe = Recipe.from_toml(TEXT, name="a")
@@ -70,6 +82,14 @@ def test_the_name_does_not_change_the_id_and_a_parameter_does() -> None:
         ("market = 3", "market"),
         ("not toml", "is not TOML"),
         (with_line("schema = 2"), "schema"),
+        (TEXT.replace("2024-01-01", "1969-12-31"), "must lie from 1970 to 2200"),
+        (TEXT.replace("2024-02-01", "9999-12-31"), "must lie from 1970 to 2200"),
+        (TEXT.replace("[agent]", 'warmup = "99999d"\n[agent]'), "must lie from 1970 to 2200"),
+        (TEXT.replace("[agent]", 'higher_timeframes = ["2h", "120m"]\n[agent]'), "distinct multi"),
+        (with_line('name = "a\\nb"'), "name must be one line of text"),
+        (TEXT + "width = inf", "parameters are text, true, false, finite numbers"),
+        (TEXT + "start = 2024-01-01", "has another \\(Object of type date"),
+        (TEXT + f"[account]\ncash = 1{'0' * 400}", "numbers in a recipe are of sensible size"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, message: str) -> None:

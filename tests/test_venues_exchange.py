@@ -267,6 +267,23 @@ def test_gtd_expires() -> None:
     assert venue.recorder.events[-1] == ("1", "expired")
 
 
+def test_gtd_expires_where_nothing_else_happens() -> None:
+    """A limit far from the market expires with its time, not when the market comes near."""
+    venue = Scripted().meet(FLAT)
+    venue.send("limit", BUY, limit_price=10.0, good_until_ms=2 * BAR_MS)
+    venue.meet(FLAT, FLAT)
+    assert venue.reasons("expired") == ["its time is over"]
+
+
+def test_weights_of_one_open_share_its_equity() -> None:
+    """0.5, then 0.8 of 10,000 at 100: 50 and 30 coins, whatever the first of them has cost."""
+    venue = Scripted(cash=CASH, half_spread_bps=100.0).meet(FLAT)
+    venue.send("market", BUY, 0.0, target_weight=0.5)
+    venue.send("market", BUY, 0.0, target_weight=0.8)
+    venue.meet(FLAT)
+    assert [fill.quantity for fill in venue.fills] == [50.0, 30.0]
+
+
 def test_post_only_is_refused_where_it_would_take() -> None:
     """A buy limit of 101 at an open of 100 would take."""
     venue = Scripted().meet(FLAT)
@@ -304,6 +321,15 @@ def test_an_exit_closes_what_its_entry_has_filled() -> None:
     venue.bracket(entry, 95.0, 120.0)
     venue.meet((*FLAT, 100.0), (94.0, 94.0, 94.0, 94.0, 1_000.0))
     assert [fill.quantity for fill in venue.fills] == [10.0, 15.0, -25.0]
+
+
+def test_an_exit_sells_no_more_than_its_entry_bought() -> None:
+    """Entry 25 gets 10 and ends (ioc); its exit of 20 sells 10 of them, not of the 30 before."""
+    venue = Scripted(held=30.0, participation_cap=0.1).meet(FLAT)
+    entry = venue.send("market", BUY, 25.0, time_in_force="ioc")
+    venue.send("stop", SELL, 20.0, stop_price=95.0, parent=entry)
+    venue.meet((*FLAT, 100.0), (94.0, 94.0, 94.0, 94.0, 1_000.0))
+    assert [fill.quantity for fill in venue.fills] == [10.0, -10.0]
 
 
 def test_a_cancelled_entry_takes_its_exits_along() -> None:

@@ -116,6 +116,24 @@ def test_an_unknown_definition_names_the_nearest(mine: Path) -> None:
     assert "did you mean 'Hold'?" in refusal_of("agents.holder:Hodl")
 
 
+def test_what_a_file_imports_cannot_be_named(mine: Path) -> None:
+    """A recipe runs what a file defines, not a program that it happens to import."""
+    source = "from subprocess import Popen\nfrom math import pi\n" + HOLD + "\n_hidden = Hold()\n"
+    write_agent(mine, "pop", source + "made = Hold()\n")
+    assert "must define 'Popen' itself, has it from subprocess" in refusal_of("agents.pop:Popen")
+    assert "must define 'pi' itself" in refusal_of("agents.pop:pi")
+    for name in ("_hidden", "__builtins__", "__class__"):
+        assert f"defines no {name!r}" in refusal_of(f"agents.pop:{name}")
+    assert type(load("agents.pop:made")) is load("agents.pop:Hold")
+
+
+def test_what_a_sibling_defines_can_be_named(mine: Path) -> None:
+    """A file may hand on what another file of Seawall's folders defines."""
+    write_agent(mine, "origin")
+    write_agent(mine, "handed_on", "from .origin import Hold\n")
+    assert load("agents.handed_on:Hold").__module__ == "seawall.agents.origin"
+
+
 @pytest.mark.parametrize("name", ["hold", "agents", "agents.", "backtests.demo", "os.path", ""])
 def test_a_name_of_another_form_is_refused(name: str) -> None:
     """Only agents and strategies can be loaded: a recipe cannot name other code."""
@@ -134,6 +152,7 @@ def test_a_name_that_is_no_module_is_refused(name: str) -> None:
         ("def broken(:\n", "SyntaxError"),
         ("raise ValueError('no key')\n", "ValueError: no key"),
         ("x = 1 / 0\n", "ZeroDivisionError"),
+        ("import sys\n\nsys.exit()\n", "SystemExit"),
     ],
 )
 def test_a_broken_file_is_named_with_its_fault(mine: Path, source: str, reason: str) -> None:

@@ -9,8 +9,8 @@ that cannot be told apart from a better one share its rank, so the table shows t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,14 @@ from seawall.analysis.comparison import Comparison, Pair, Standing
 from seawall.analysis.contender import Contender, to_contender
 from seawall.analysis.figures import to_ms
 from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
+from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_in
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import SeawallError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.result import Result
+from seawall.workspace import find_recipe
 
 ALWAYS = ("cash", "buy_and_hold")
 _STEPS = 1_000  # of the progress, per agent
@@ -43,7 +45,7 @@ class _Course:
 
 
 def compare(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
     agents: Sequence[str],
     *,
     catalog: Catalog | None = None,
@@ -55,10 +57,10 @@ def compare(
     """Return how the agents did on the recipe's path, beside cash, buy-and-hold and chance.
 
     Args:
-        recipe: market, job, costs and seed; its own agent's parameters apply to the agent of the
-            same name.
+        recipe: market, job, costs and seed, or the file or name of one; its own agent's parameters
+            apply to the agent of the same name.
         agents: names, ``sma_cross`` or ``agents.sma_cross`` or ``sma_cross{fast=10}``. One that
-            fails does not stop the others: its standing says why.
+            fails while it runs does not stop the others: its standing says why.
         catalog: where market data are; the default one if None.
         offline: a series that the catalog lacks is an error; else it is fetched first.
         progress: called now and then with steps done and steps in all.
@@ -66,11 +68,16 @@ def compare(
         n_random: random agents per agent.
 
     Raises:
-        RecipeError: the recipe, or a name in ``agents``, is not allowed.
+        RecipeError: the recipe, or a name or parameter in ``agents``, is not allowed.
+        WorkspaceError: there is no such agent.
         DataError: market data are missing or not usable.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.from_file(find_recipe(str(recipe)))
+    contenders = with_always(agents)
+    for contender in contenders:
+        _check(contender, recipe)
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
-    contenders = _with_always(agents)
     course = _Course()
     for place, contender in enumerate(contenders):
         part = _part(progress, place, len(contenders))
@@ -79,13 +86,26 @@ def compare(
     return _conclude(recipe, contenders, course, chances)
 
 
-def _with_always(agents: Sequence[str]) -> list[Contender]:
+def with_always(agents: Sequence[str]) -> list[Contender]:
     """Return the contenders, cash and buy-and-hold first; one that is named twice runs once."""
     found: dict[str, Contender] = {}
     for text in (*ALWAYS, *agents):
         contender = to_contender(text)
         found.setdefault(contender.name, contender)
     return list(found.values())
+
+
+def _check(contender: Contender, recipe: Recipe) -> None:
+    """Raise what is wrong with an agent's name or parameters before anything runs."""
+    own = contender.recipe(recipe)
+    find_strategy(own)
+    # What else its constructor raises is the agent's own failure, and fails its row alone.
+    try:
+        make_agent(own)
+    except SeawallError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - an agent is somebody else's code
+        return
 
 
 def _run_one(
@@ -104,7 +124,7 @@ def _run_one(
         if contender.name in ALWAYS:
             raise
         course.errors[contender.name] = str(error)
-    except Exception as error:  # noqa: BLE001 - an agent is somebody else's code
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an agent is somebody else's code
         course.errors[contender.name] = f"{type(error).__name__}: {error}"
 
 
@@ -129,7 +149,7 @@ def _play_chances(
 ) -> dict[str, Chance]:
     chances = {}
     for place, (name, result) in enumerate(results.items()):
-        rng = _stream(recipe, _CHANCE_STREAM, name)
+        rng = _stream(recipe, _CHANCE_STREAM)
         chances[name] = play(recipe, world, match(result, world), n_random=n_random, rng=rng)
         if progress is not None:
             done = _STEPS * len(results) + _STEPS * (place + 1) // len(results)
@@ -174,16 +194,15 @@ def _pairs(recipe: Recipe, equity: pd.DataFrame) -> list[Pair]:
     pairs = []
     for one, other in combinations(curves, 2):
         high, low = (one, other) if curves[one][-1] >= curves[other][-1] else (other, one)
-        rng = _stream(recipe, _BOOTSTRAP_STREAM, *sorted((high, low)))
+        rng = _stream(recipe, _BOOTSTRAP_STREAM)
         found = difference(curves[high], curves[low], rng)
         pairs.append(Pair(first=high, second=low, difference=found))
     return pairs
 
 
-def _stream(recipe: Recipe, number: int, *names: str) -> np.random.Generator:
-    """Return random numbers that depend on the seed and the agents, not on who else runs."""
-    digest = sha256("\0".join(names).encode()).digest()
-    return np.random.default_rng([recipe.seed, number, int.from_bytes(digest[:8], "big")])
+def _stream(recipe: Recipe, number: int) -> np.random.Generator:
+    """Return random numbers of the seed alone: equal curves get equal intervals, however named."""
+    return np.random.default_rng([recipe.seed, number])
 
 
 def count_above(name: str, pairs: Sequence[Pair]) -> int:
@@ -196,7 +215,8 @@ def _standing(
 ) -> Standing:
     if name not in course.results:
         return Standing(name=name, error=course.errors[name])
-    metrics, chance = course.results[name].metrics, chances[name]
+    result, chance = course.results[name], chances[name]
+    metrics = result.metrics
     others = chance.returns if chance.has_luck else chance.returns[:0]
     return Standing(
         name=name,
@@ -206,7 +226,22 @@ def _standing(
         share_of_chance=share_of_chance(metrics.total_return, others),
         chance_turnover=chance.turnover,
         chance_exposure=chance.exposure,
+        remarks=describe_troubles(result),
     )
+
+
+def describe_troubles(result: Result) -> str:
+    """Return how often an agent abstained or was refused, and the commonest reason of each."""
+    journal = result.journal
+    found = []
+    for kind, verb, column in (
+        ("abstained", "abstained", "text"),
+        ("refused", "was refused", "reason"),
+    ):
+        reasons = journal.loc[journal["kind"] == kind, column]
+        if len(reasons):
+            found.append(f"{verb} {len(reasons):,} times, most often: {reasons.mode().iloc[0]}")
+    return "; ".join(found)
 
 
 def _order(standing: Standing) -> tuple[int, float, str]:

@@ -5,13 +5,9 @@ The folder holds ``comparison.json`` and one Parquet file per table.
 
 import html
 import json
-import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import pandas as pd
 
@@ -20,11 +16,27 @@ from seawall.analysis.statistics import Difference
 from seawall.errors import ResultError
 from seawall.metrics import Metrics
 from seawall.recipe import Recipe
+from seawall.result import (
+    DAMAGE,
+    Layout,
+    as_text,
+    as_texts,
+    check_columns,
+    check_curves,
+    in_one_line,
+    read_summary,
+    read_tables,
+    read_values,
+    to_plain,
+    write_folder,
+)
 
 SCHEMA = 1
 COMPARISON_FILE = "comparison.json"
 BUY_AND_HOLD = "buy_and_hold"
 TABLES = ("equity", "quality", "random_returns", "fans")
+LAYOUT = Layout(file=COMPARISON_FILE, tables=TABLES)
+_QUANTILES = ("p5", "p25", "p50", "p75", "p95")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +60,7 @@ class Standing:
         percentile: share of its random agents that it beat, 0 to 100; equal ones count half. nan
             where those hardly trade, so that their luck says nothing.
         share_of_chance: how often chance alone does as well, from 1 / (n_random + 1) to 1; or nan.
+        remarks: how often it abstained or was refused, and why; empty where it never did.
         chance_turnover, chance_exposure: means of its random agents, to see how well they match.
     """
 
@@ -59,6 +72,7 @@ class Standing:
     share_of_chance: float = float("nan")
     chance_turnover: float = float("nan")
     chance_exposure: float = float("nan")
+    remarks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,7 +125,9 @@ class Comparison:
             "same time in the market and the same turnover; there is none where those hardly trade."
         )
         found = (ties, many, chance)
-        return (*found, *(f"{s.name} failed: {s.error}" for s in self.standings if s.error))
+        failed = (f"{one.name} failed: {one.error}" for one in self.standings if one.error)
+        remarks = (f"{one.name} {one.remarks}" for one in self.standings if one.remarks)
+        return (*found, *failed, *remarks)
 
     @property
     def _confidence(self) -> float:
@@ -182,7 +198,8 @@ class Comparison:
             "recipe": json.loads(self.recipe.to_json()),
             "standings": [_plain_standing(standing) for standing in self.standings],
             "pairs": [
-                {"first": p.first, "second": p.second, **vars(p.difference)} for p in self.pairs
+                {"first": p.first, "second": p.second, **to_plain(vars(p.difference))}
+                for p in self.pairs
             ],
             "labels": list(self.labels),
             "versions": dict(self.versions),
@@ -191,18 +208,13 @@ class Comparison:
         }
 
     def save(self, folder: Path) -> Path:
-        """Write the comparison to ``folder`` and return it; one already there is replaced whole."""
-        fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        for name in TABLES:
-            table: pd.DataFrame = getattr(self, name)
-            table.to_parquet(fresh / f"{name}.parquet")
-        text = json.dumps(self.summary(), indent=2, sort_keys=True)
-        (fresh / COMPARISON_FILE).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        return fresh.rename(folder)
+        """Write the comparison to ``folder`` and return its full path; an older one is replaced.
+
+        Raises:
+            ResultError: there is something else in the folder, or it cannot be written.
+        """
+        tables = {name: getattr(self, name) for name in TABLES}
+        return write_folder(folder, LAYOUT, summary=self.summary(), tables=tables)
 
     @classmethod
     def load(cls, folder: Path) -> "Comparison":
@@ -212,30 +224,23 @@ class Comparison:
             ResultError: there is none, it is damaged, or another version wrote it.
         """
         try:
-            stored = json.loads((folder / COMPARISON_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResultError(
-                f"{folder} must hold a comparison, has no readable {COMPARISON_FILE} ({error}): "
-                "give the folder that `seawall compare` printed"
-            ) from None
-        if stored.get("schema") != SCHEMA:
-            raise ResultError(
-                f"comparisons of schema {SCHEMA} can be read, {folder} has "
-                f"{stored.get('schema')}: compare the agents again"
-            )
-        try:
-            tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+            stored = read_summary(folder, LAYOUT, schema=SCHEMA)
+            tables = read_tables(folder, LAYOUT)
+            standings = tuple(_to_standing(standing) for standing in stored["standings"])
+            _check_tables(tables, tuple(s.name for s in standings if s.metrics is not None))
             return cls(
                 recipe=Recipe.from_dict(stored["recipe"]),
-                standings=tuple(_to_standing(standing) for standing in stored["standings"]),
+                standings=standings,
                 pairs=tuple(_to_pair(pair) for pair in stored["pairs"]),
-                labels=tuple(stored["labels"]),
-                versions=stored["versions"],
-                data=stored["data"],
+                labels=tuple(as_text(label) for label in stored["labels"]),
+                versions=as_texts(stored["versions"]),
+                data=as_texts(stored["data"]),
                 **tables,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResultError(f"{folder} is damaged ({error}): compare the agents again") from None
+        except DAMAGE as error:
+            raise ResultError(
+                f"{folder} is damaged ({in_one_line(error)}): compare the agents again"
+            ) from None
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks; every text in it is escaped."""
@@ -251,22 +256,33 @@ class Comparison:
 
 def _plain_standing(standing: Standing) -> dict[str, object]:
     """Return plain values; nan is ``None``, for JSON has none."""
-    plain = {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in vars(standing).items()
-    }
-    return {**plain, "metrics": standing.metrics.to_dict() if standing.metrics else None}
+    metrics = standing.metrics.to_dict() if standing.metrics else None
+    return {**to_plain(vars(standing)), "metrics": metrics}
 
 
-def _to_standing(stored: Mapping[str, Any]) -> Standing:
-    values = {k: math.nan if v is None and k != "metrics" else v for k, v in stored.items()}
-    if values["metrics"] is not None:
-        values["metrics"] = Metrics.from_dict(stored["metrics"])
-    return Standing(**cast("dict[str, Any]", values))
+def _to_standing(stored: object) -> Standing:
+    if not isinstance(stored, dict):
+        raise TypeError("a standing has other values")
+    numbers = stored["metrics"]
+    metrics = None if numbers is None else Metrics(**read_values(Metrics, numbers))
+    rest = {name: value for name, value in stored.items() if name != "metrics"}
+    return Standing(metrics=metrics, **read_values(Standing, rest, apart=("metrics",)))
 
 
+def _to_pair(stored: object) -> Pair:
+    if not isinstance(stored, dict):
+        raise TypeError("a pair has other values")
+    rest = {key: value for key, value in stored.items() if key not in ("first", "second")}
+    return Pair(
+        first=as_text(stored["first"]),
+        second=as_text(stored["second"]),
+        difference=Difference(**read_values(Difference, rest)),
+    )
 
-def _to_pair(stored: Mapping[str, Any]) -> Pair:
-    names = ("first", "second")
-    rest = {key: value for key, value in stored.items() if key not in names}
-    return Pair(first=stored["first"], second=stored["second"], difference=Difference(**rest))
+
+def _check_tables(tables: Mapping[str, pd.DataFrame], names: tuple[str, ...]) -> None:
+    """Raise ValueError where a table lacks an agent that has a result, or holds no numbers."""
+    check_curves("equity", tables["equity"], names)
+    check_columns("random_returns", tables["random_returns"], numbers=names)
+    check_columns("fans", tables["fans"], numbers=_QUANTILES, others=("agent", "time"))
+    check_columns("quality", tables["quality"], others=("series",))

@@ -68,7 +68,7 @@ def new_agent(
         f"agent  {agent}\ntest   {test}\n"
         f"next   edit decide(), then\n"
         f"       seawall check agent {name}\n"
-        f"       seawall run demo --set agent.name={name}\n"
+        f"       seawall run demo --agent {name}\n"
         f"       python -m pytest {test.relative_to(home)}"
     )
 

@@ -1,7 +1,10 @@
 """``seawall demo``, ``run``, ``compare`` and ``report``."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +27,8 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never fetch data.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
 
 WIDE = 130  # columns of a terminal that shows the whole table
-ONLY_WIDE = ("95 % interval", "verdict", "costs")
+ONLY_WIDE = ("rank", "95 % interval", "max drawdown", "Sharpe", "trades", "costs")
+ANNUALISED_FROM = timedelta(days=90)
 DEMO = "demo"
 DEMO_AGENTS = "sma_cross,macd,rsi,bollinger,donchian,momentum,dca"
 
@@ -34,18 +38,26 @@ def run(
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     out: Out = None,
     *,
+    agent: Annotated[
+        str | None, typer.Option(help="Another agent: NAME, or NAME{key=value}.")
+    ] = None,
     offline: Offline = False,
     png: Annotated[bool, typer.Option("--png", help="Write the main figure too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Backtest one recipe; print its metrics, write the result and the report."""
+    from seawall.analysis.contender import to_contender
     from seawall.analysis.report import write_report
     from seawall.engine.run import run as run_recipe
+    from seawall.result import LAYOUT, check_folder
 
     loaded = _load_recipe(recipe, settings)
+    loaded = to_contender(agent).recipe(loaded) if agent else loaded
+    # Before the run, which may be long: a folder that will not do is not found out after it.
+    place = check_folder(out or _results() / f"{_to_file_name(loaded.name)}-{loaded.id}", LAYOUT)
     with screen.progress(loaded.name) as advance, _fetching() as on_fetch:
         result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
-    folder = result.save(out or _results() / f"{loaded.name}-{loaded.id}")
+    folder = result.save(place)
     report_path = write_report(result, folder / "report.html")
     figure = _write_png(result, folder) if png else None
     if as_json:
@@ -99,15 +111,23 @@ def _compare(
     recipe: "Recipe", agents: str, out: Path | None, *, offline: bool, as_json: bool
 ) -> None:
     from seawall.analysis.compare import compare as compare_agents
-    from seawall.analysis.contender import split_names
+    from seawall.analysis.comparison import LAYOUT
+    from seawall.analysis.contender import split_names, to_contender
     from seawall.analysis.report import write_report
+    from seawall.result import check_folder
 
     names = split_names(agents)
+    # Who was compared is part of the name: other agents on this recipe are another comparison.
+    who = "\0".join(sorted({to_contender(name).name for name in names}))
+    known = f"{recipe.id}-{sha256(who.encode()).hexdigest()[:8]}"
+    place = check_folder(
+        out or _results() / f"compare-{_to_file_name(recipe.name)}-{known}", LAYOUT
+    )
     with screen.progress(recipe.name) as advance, _fetching() as on_fetch:
         comparison = compare_agents(
             recipe, names, offline=offline, progress=advance, on_fetch=on_fetch
         )
-    folder = comparison.save(out or _results() / f"compare-{recipe.name}-{recipe.id}")
+    folder = comparison.save(place)
     path = write_report(comparison, folder / "report.html")
     if as_json:
         screen.print_json({**comparison.summary(), "folder": str(folder), "report": str(path)})
@@ -130,6 +150,11 @@ def _load_stored(folder: Path) -> "Result | Comparison":
     if (folder / COMPARISON_FILE).is_file():
         return Comparison.load(folder)
     return Result.load(folder)
+
+
+def _to_file_name(name: str) -> str:
+    """Return a recipe's name with nothing in it that a path could be made of, 60 long at most."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:60].strip("-.") or "recipe"
 
 
 def _results() -> Path:
@@ -172,6 +197,7 @@ def _write_png(result: "Result", folder: Path) -> Path:
 def _print_result(result: "Result") -> None:
     title = " · ".join((result.recipe.name, result.agent, *result.labels))
     ours, theirs = result.metrics, result.benchmark
+    is_short = result.equity.index[-1] - result.equity.index[0] < ANNUALISED_FROM
     percents = ("total_return", "annual_return", "volatility", "max_drawdown", "exposure")
     rows = [
         (
@@ -190,6 +216,8 @@ def _print_result(result: "Result") -> None:
         )
         for name in plain
     ]
+    if is_short:  # a year made of a few days says nothing
+        rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
@@ -199,10 +227,10 @@ def _print_result(result: "Result") -> None:
             f"{result.band.n_ambiguous} fills depend on what bars do not tell: "
             f"the total return lies between {low} (shown) and {high}"
         )
-    if refused := result.counts.get("refused", 0):
-        screen.say(f"{refused} actions were refused: the journal says why")
-    if abstained := result.counts.get("abstained", 0):
-        screen.say(f"the agent abstained {abstained} times: the journal says why")
+    from seawall.analysis.compare import describe_troubles
+
+    if troubles := describe_troubles(result):
+        screen.say(f"the agent {troubles}")
 
 
 def _print_comparison(comparison: "Comparison") -> None:

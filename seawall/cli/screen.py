@@ -32,12 +32,13 @@ class Advance(Protocol):
 
 def print_json(value: object) -> None:
     """Write one JSON value to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: text to the left, numbers to the right."""
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    out.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(header_style="bold")
     for place, name in enumerate(header):
         table.add_column(escape(name), justify="left" if place == 0 or name in TEXTS else "right")
     for row in rows:

@@ -3,6 +3,8 @@
 import inspect
 import os
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Literal
 
@@ -11,11 +13,12 @@ import typer
 from seawall import __version__, workspace
 from seawall.cli import screen
 from seawall.cli.run import AsJson
-from seawall.errors import SeawallError, WorkspaceError
+from seawall.errors import RecipeError, SeawallError, WorkspaceError
 
 PACKAGES = (
     "backtrader", "ccxt", "numba", "numpy", "pandas", "plotly", "pyarrow", "pydantic",
 )  # fmt: skip
+MANIFESTS = "*/*/*/*/manifest.json"  # of all series, below the data folder
 ListKind = Literal["agents", "strategies", "backtests"]
 
 
@@ -57,8 +60,8 @@ def doctor(*, as_json: AsJson = False) -> None:
     found: dict[str, str] = {"seawall": __version__, "python": platform.python_version()}
     found |= {package: _version(package) for package in PACKAGES}
     found["workspace"] = str(workspace.WORKSPACE or "none: only what ships with Seawall")
-    catalog = Catalog()
-    found["data"] = f"{catalog.root} ({len(catalog.keys())} series)"
+    root = Catalog().root
+    found["data"] = f"{root} ({len(list(root.glob(MANIFESTS)))} series)"
     found["cores"] = str(os.cpu_count())
     problems = _find_problems()
     if as_json:
@@ -93,10 +96,12 @@ def _find(name: str) -> tuple[str, str]:
 
 def _describe(kind: str, name: str) -> tuple[str, dict[str, str]]:
     if kind == "backtests":
-        return workspace.find_recipe(name).read_text(encoding="utf-8"), {}
+        return _read_recipe(name), {}
     thing = workspace.load(f"{kind}.{name}")
     text = inspect.getdoc(thing) or "It has no docstring."
     if kind == "strategies":
+        if not hasattr(thing, "params"):
+            raise WorkspaceError(f"strategies.{name} must be a backtrader.Strategy, is {thing!r}")
         pairs = thing.params._getitems()  # noqa: SLF001 - backtrader's public way to read them
         return text, {key: repr(value) for key, value in pairs if key != "session"}
     parameters = inspect.signature(thing).parameters.values() if isinstance(thing, type) else ()
@@ -122,19 +127,45 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _find_problems() -> list[str]:
-    """Return what does not work here: broken content, a data folder that cannot be written."""
-    problems = []
-    for kind in ("agents", "strategies"):
-        for name in workspace.list_names(kind):
-            try:
-                workspace.load(f"{kind}.{name}")
-            except SeawallError as error:
-                problems.append(str(error))
-    from seawall.market.catalog import Catalog
+def _read_recipe(name: str) -> str:
+    path = workspace.find_recipe(name)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"a recipe is a UTF-8 text file, {path} is not ({error})") from None
 
+
+def _load_recipe(name: str) -> None:
+    from seawall.recipe import Recipe
+
+    Recipe.from_file(workspace.find_recipe(name))
+
+
+def _find_problems() -> list[str]:
+    """Return what does not work here: broken content, damaged series, a data folder in the way."""
+    from seawall.market.catalog import Catalog
+    from seawall.market.manifest import read_manifest
+
+    work: list[Callable[[], object]] = []
+    problems: list[str] = []
+    for kind in workspace.KINDS:
+        try:
+            names = workspace.list_names(kind)
+        except SeawallError as error:
+            problems.append(str(error))
+            continue
+        if kind == "backtests":
+            work += [partial(_load_recipe, name) for name in names]
+        else:
+            work += [partial(workspace.load, f"{kind}.{name}") for name in names]
     root = Catalog().root
+    work += [partial(read_manifest, path.parent) for path in sorted(root.glob(MANIFESTS))]
+    for attempt in work:
+        try:
+            attempt()
+        except (SeawallError, OSError) as error:
+            problems.append(str(error))
     existing = next(path for path in (root, *root.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         problems.append(f"the data folder must be writable, {existing} is not: set SEAWALL_DATA")
-    return problems
+    return list(dict.fromkeys(problems))  # a bad workspace is said by every kind of content

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from seawall.action import to_shown
 from seawall.agent import Agent, Answer
 from seawall.conformance.rehearsal import MakeAgent, Rehearsal, Take, rehearse
 from seawall.conformance.report import Finding
 from seawall.conformance.worlds import TestWorld, make_worlds
 from seawall.observation import Observation
 from seawall.recipe import Recipe
+
+_NO_EXIT = "only the user ends a run: answer None, or raise an error"
 
 
 @runtime_checkable
@@ -20,6 +23,19 @@ class _Restartable(Protocol):
 
 def check_contract(make_agent: MakeAgent, recipe: Recipe) -> list[Finding]:
     """Return what is found about an agent in an ordinary world and in the unpleasant ones."""
+    try:
+        return _check_worlds(make_agent, recipe)
+    except SystemExit as error:  # in decide, learn and fit it is a finding of its own
+        detail = f"it raises {_describe_exit(error)} when it is loaded, made, begun, ended or "
+        detail += f"restored: {_NO_EXIT}"
+        return [Finding(check="leaves the process alone", passed=False, detail=detail)]
+
+
+def _describe_exit(error: SystemExit) -> str:
+    return f"SystemExit({to_shown(error.code)})"
+
+
+def _check_worlds(make_agent: MakeAgent, recipe: Recipe) -> list[Finding]:
     worlds = make_worlds(recipe)
     ordinary = worlds[0]
     first = rehearse(make_agent, ordinary, recipe)
@@ -38,7 +54,9 @@ def _check_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
     wrong = next((take for take in rehearsal.takes if take.error), None)
     if wrong is None:
         return Finding(check=check, passed=True, detail=f"{len(rehearsal.takes)} decisions")
-    if "read-only" in wrong.error:  # numpy's own words
+    if wrong.error.startswith("SystemExit"):
+        remedy = _NO_EXIT
+    elif "read-only" in wrong.error or "WRITEABLE" in wrong.error:  # numpy's own words
         remedy = "what an observation shows is read-only: work on a copy, prices.copy()"
     else:
         remedy = "answer None where there is too little to go by, weights or actions otherwise"

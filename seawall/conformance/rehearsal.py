@@ -76,15 +76,16 @@ class Rehearsal:
     def step(self, time_ms: int) -> None:
         """Ask the agent once, carry out what it asks, and look whether it has written anywhere."""
         observation = self._observe(time_ms)
-        if not self.takes:
-            _call(self.agent, "fit", observation.until(time_ms, self._recipe.market.timeframe_ms))
         try:
+            if not self.takes:
+                known_by_now = observation.until(time_ms, self._recipe.market.timeframe_ms)
+                _call(self.agent, "fit", known_by_now)
             if self._last is not None and self._last[1] > 0:
                 change = observation.equity / self._last[1] - 1
                 known = Feedback(decided_ms=self._last[0], known_ms=time_ms, equity_return=change)
                 _call(self.agent, "learn", known)
             decision = to_decision(self.agent.decide(observation), observation.symbols)
-        except Exception as error:  # noqa: BLE001 - whatever an agent raises is a finding
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an agent raises is a finding
             error_text = f"{type(error).__name__}: {error}"
             self.takes.append(Take(time_ms=time_ms, error=error_text))
             return

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 
+from seawall.action import to_shown
 from seawall.conformance.contract import check_contract
-from seawall.conformance.report import Report
-from seawall.conformance.tripwire import check_future
+from seawall.conformance.report import Finding, Report
+from seawall.conformance.tripwire import ENDS, check_future
 from seawall.conformance.worlds import default_recipe
 from seawall.engine.components import find_strategy, make_agent
+from seawall.errors import AgentError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.strategy import AgentStrategy
@@ -37,11 +39,16 @@ def check_agent(
     Raises:
         WorkspaceError: there is no such agent.
         RecipeError: its parameters are not allowed.
-        AgentError: the recipe cannot be run at all.
+        AgentError: the recipe cannot be run at all, and the contract's checks do not say why.
     """
     job = to_agent_recipe(name, recipe or default_recipe(), parameters)
     findings = check_contract(lambda: make_agent(job), job)
-    findings += check_future(job, catalog=catalog, progress=progress)
+    try:
+        findings += check_future(job, catalog=catalog, progress=progress)
+    except AgentError as error:
+        if all(finding.passed for finding in findings):
+            raise
+        findings.append(Finding(check=ENDS, passed=False, detail=str(error)))
     return Report(name=_qualified("agents", name), findings=tuple(findings))
 
 
@@ -83,7 +90,14 @@ def to_strategy_recipe(
         parameters = base.strategy.parameters
     job = _with_section(base, "strategy", {"name": full_name, **(parameters or {})})
     job = job.model_copy(update={"agent": None})
-    if not issubclass(find_strategy(job), AgentStrategy):
+    try:
+        found = find_strategy(job)
+    except SystemExit as error:
+        raise AgentError(
+            f"{full_name} must not end the process, raises SystemExit({to_shown(error.code)}) when "
+            "it is loaded: only the user ends a run"
+        ) from error
+    if not issubclass(found, AgentStrategy):
         return job
     agent = base.agent
     wanted = {"name": _JOB_AGENT} if agent is None else {"name": agent.name, **agent.parameters}

@@ -1,7 +1,7 @@
 """Runs of the tripwire in processes of their own: ``python -m seawall.conformance.worker JOBS``.
 
 ``JOBS`` is a JSON list of ``Job``. Each writes JSON: every decision, refusal and order that was
-asked for, with its time; the data files that were read past the catalog; and the error that ended
+asked for, with its time; the files that were read past the catalog; and the error that ended
 the run, if one did.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import backtrader as bt
 
+from seawall.conformance.reads import Reads
 from seawall.engine.run import run
 from seawall.market.catalog import VARIABLE, Catalog
 from seawall.recipe import Recipe
@@ -24,7 +25,6 @@ from seawall.units import DAY_MS
 ORIGINAL_CATALOG = "SEAWALL_TRIPWIRE_ORIGINAL"  # where the catalog that is copied from lies
 RUN_SECONDS = 900  # what runs longer is ended
 _SAID = ("decision", "abstained", "refused", "note")
-_DATA_FILES = (".parquet", ".feather", ".csv")
 _EPOCH_DAY = 719_163  # the ordinal of 1970-01-01, from which backtrader's float days count
 
 
@@ -48,30 +48,12 @@ class Trace:
 
     def __init__(self) -> None:
         self.orders: list[Event] = []
-        self.files: set[str] = set()
         self._first: Any = None
 
     def record_orders(self) -> None:
         """Listen to every order that a strategy asks for; the first pass of a run counts."""
         for name in ("buy", "sell", "cancel"):
             setattr(bt.Strategy, name, self._listened(name, getattr(bt.Strategy, name)))
-
-    def record_files(self) -> None:
-        """Listen to every data file that is opened outside the catalog of this process."""
-        own = os.path.realpath(os.environ[VARIABLE])
-        original = os.environ.get(ORIGINAL_CATALOG, "")
-        installed = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix)})
-
-        def listen(event: str, arguments: tuple[Any, ...]) -> None:
-            if event != "open" or not isinstance(arguments[0], (str, bytes, os.PathLike)):
-                return
-            path = os.path.realpath(os.fsdecode(arguments[0]))
-            is_data = path.endswith(_DATA_FILES) and not path.startswith(installed)
-            if path.startswith(own) or not (is_data or (original and path.startswith(original))):
-                return
-            self.files.add(path)
-
-        sys.addaudithook(listen)
 
     def _listened(self, name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
         def listened(strategy: Any, *arguments: Any, **options: Any) -> Any:
@@ -89,7 +71,8 @@ def trace_run(recipe: Recipe) -> dict[str, object]:
     """Run a recipe and return what was said and asked for, as plain values."""
     trace = Trace()
     trace.record_orders()
-    trace.record_files()
+    reads = Reads(catalog=os.environ[VARIABLE], original=os.environ.get(ORIGINAL_CATALOG, ""))
+    reads.listen()
     error, said = "", []
     try:
         journal = run(recipe, catalog=Catalog(), offline=True).journal
@@ -99,9 +82,9 @@ def trace_run(recipe: Recipe) -> dict[str, object]:
             times, rows["kind"], rows["text"], rows["reason"], strict=True
         ):
             said.append(Event(int(time_ms), _anonymous(f"{kind}: {text} ({why})")))
-    except Exception as failure:  # noqa: BLE001 - whatever ends a run is reported by its parent
+    except (Exception, SystemExit) as failure:  # noqa: BLE001 - its parent reports what ended a run
         error = _anonymous(f"{type(failure).__name__}: {failure}")
-    return {"said": said, "orders": trace.orders, "files": sorted(trace.files), "error": error}
+    return {"said": said, "orders": trace.orders, "files": sorted(reads.files), "error": error}
 
 
 def main(jobs: Path) -> None:

@@ -280,14 +280,24 @@ class ExchangeBroker(bt.BrokerBase):
         venue_order = self._venue_orders[order.ref]
         order.submit(self)
         self._notifications.append(copy_order(order))
-        parent = venue_order.parent
-        if parent is not None and parent.is_done and parent.filled == 0.0:
-            fault = "its entry is over: send it without parent"
+        if fault := self._find_fault(order, venue_order):
             self._exchange.close(venue_order, "rejected", fault)
             return
         self._exchange.send(venue_order)
         if venue_order.book.parameters.fills_at_close and venue_order.type == "market":
             self._fill_at_close(venue_order)
+
+    def _find_fault(self, order: bt.Order, venue_order: VenueOrder) -> str:
+        """Return why an order cannot even be sent, or ``""``."""
+        parent = venue_order.parent
+        if parent is not None and parent.is_done and parent.filled == 0.0:
+            return "its entry is over: send it without parent"
+        if getattr(order.data, "only_shows", False):
+            symbol = order.data.candles.key.symbol
+            return f"this feed only shows coarser bars of {symbol}: order on {symbol}'s own feed"
+        if venue_order.live_ms - venue_order.book.parameters.latency_ms < self._since_ms:
+            return "a warm-up is seen, not traded: order from the window's start on"
+        return ""
 
     def _fill_at_close(self, venue_order: VenueOrder) -> None:
         book, exchange, now_ms = venue_order.book, self._exchange, self._feeds.now_ms()

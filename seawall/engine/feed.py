@@ -64,6 +64,7 @@ class ArrayFeed(bt.feed.DataBase):
 
     Attributes:
         candles: what is fed, with open stamps.
+        only_shows: coarser bars of another feed: they are read, orders go to the other.
 
     Left out: tick values (``tick_close`` and its like) are the bar's own on every bar; a stock
     feed leaves them ``None`` on the last.
@@ -77,6 +78,7 @@ class ArrayFeed(bt.feed.DataBase):
             )
         super().__init__()
         self.candles = candles
+        self.only_shows = False
         self.p.timeframe, self.p.compression = to_bt_timeframe(candles.key.timeframe_ms)
         self.p.name = self.p.name or candles.key.symbol
         self._dataname = self.p.name

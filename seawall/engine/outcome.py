@@ -23,6 +23,7 @@ from seawall.trades import closed_trades
 from seawall.units import BPS, to_time_text
 from seawall.venues.ledger import Ledger
 
+MISSING_SHARE = 0.01  # fewer missing bars than this are a matter of the data quality table
 _PACKAGES = ("backtrader", "numba", "numpy", "pandas")
 _TRADE_COLUMNS = (
     "symbol", "entry_ms", "exit_ms", "quantity", "entry_price", "exit_price", "pnl", "fees",
@@ -59,14 +60,21 @@ def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> 
     index = pd.Index(pd.to_datetime(curve.time_ms, unit="ms", utc=True), name="time")
     trades = closed_trades(played.fills, dict(played.held))
     metrics = _measure(played, trades)
-    benchmark, invested = buy_and_hold(recipe, world, curve)
+    benchmark = buy_and_hold(recipe, world, curve)
     columns = {"equity": curve.equity, "cash": curve.cash, "exposure": curve.exposure}
     return Result(
         recipe=recipe,
         agent=recipe.agent.name if recipe.agent else recipe.strategy.name,
         strategy=recipe.strategy.name,
         metrics=metrics,
-        benchmark=measure(benchmark, curve.time_ms, exposure=invested),
+        benchmark=measure(
+            benchmark.equity,
+            curve.time_ms,
+            exposure=benchmark.exposure,
+            fees=benchmark.fees,
+            slippage=benchmark.slippage,
+            turnover_notional=benchmark.notional,
+        ),
         band=Band(
             pessimistic=metrics.total_return,
             optimistic=metrics.total_return if hopeful is played else hopeful.total_return,
@@ -75,7 +83,7 @@ def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> 
         labels=_labels(recipe, world),
         versions=_versions(),
         data=world.hashes,
-        equity=pd.DataFrame({**columns, "benchmark": benchmark}, index=index),
+        equity=pd.DataFrame({**columns, "benchmark": benchmark.equity}, index=index),
         prices=pd.DataFrame(dict(curve.prices), index=index),
         fills=_with_time(pd.DataFrame(list(played.fills), columns=list(Fill._fields))),
         trades=pd.DataFrame([asdict(trade) for trade in trades], columns=list(_TRADE_COLUMNS)),
@@ -89,29 +97,47 @@ def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> 
     )
 
 
-def buy_and_hold(
-    recipe: Recipe, world: World, curve: AccountCurve
-) -> tuple[FloatArray, FloatArray]:
-    """Return equity and exposure of buying every symbol at its first price and keeping it.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BuyAndHold:
+    """The benchmark: ``equity`` and ``exposure`` of shape (n_samples,), the rest in quote units."""
+
+    equity: FloatArray
+    exposure: FloatArray
+    fees: float
+    slippage: float
+    notional: float
+
+
+def buy_and_hold(recipe: Recipe, world: World, curve: AccountCurve) -> BuyAndHold:
+    """Return what buying every symbol at its first price and keeping it would have made.
 
     It starts with the account's whole equity in cash, split evenly over the symbols; each part pays
     taker fee, fixed fee and half-spread at the first open that may trade, with no cap on volume. A
-    symbol that is listed later is bought when it is. Shapes (n_samples,).
+    symbol that is listed later is bought when it is.
     """
     costs = recipe.costs
     spread, fee = 1 + costs.half_spread_bps * BPS, 1 + costs.taker_fee_bps * BPS
     share = float(curve.equity[0]) / len(world.candles)
     held, idle = np.zeros(len(curve.time_ms)), np.zeros(len(curve.time_ms))
+    notional = 0.0
     for symbol, candles in world.candles.items():
         trading = candles.between(world.since_ms, None)
-        units = (share / (float(trading.open[0]) * spread) - costs.fixed_fee_base) / fee
+        price = float(trading.open[0]) * spread
+        units = (share / price - costs.fixed_fee_base) / fee
+        notional += units * price
         first_ms = trading.time_ms[0] if _is_at_open(recipe) else trading.close_ms[0]
         has_bought = curve.time_ms >= first_ms
         has_bought[0] = False  # the first sample is the start: still in cash
         held += np.where(has_bought, units * np.nan_to_num(curve.prices[symbol]), 0.0)
         idle += np.where(has_bought, 0.0, share)
     equity = held + idle
-    return equity, held / equity
+    return BuyAndHold(
+        equity=equity,
+        exposure=held / equity,
+        fees=float(curve.equity[0]) - notional,
+        slippage=notional * (1 - 1 / spread),
+        notional=notional,
+    )
 
 
 def _is_at_open(recipe: Recipe) -> bool:
@@ -131,9 +157,27 @@ def _measure(played: Played, trades: Sequence[ClosedTrade]) -> Metrics:
 
 
 def _labels(recipe: Recipe, world: World) -> tuple[str, ...]:
-    if world.is_simulated and "simulated" not in recipe.labels:
-        return ("simulated", *recipe.labels)
-    return recipe.labels
+    """Return what has to be said beside every number: of the recipe, and of holes in the data."""
+    is_new = world.is_simulated and "simulated" not in recipe.labels
+    labels = ("simulated", *recipe.labels) if is_new else recipe.labels
+    holes = [_find_holes(recipe, series) for series in world.candles.values()]
+    return (*labels, *(hole for hole in holes if hole))
+
+
+def _find_holes(recipe: Recipe, series: Candles) -> str:
+    """Return how many bars the window or its warm-up lacks, where that is worth a word."""
+    market = recipe.market
+    bar_ms = market.timeframe_ms
+    lacking = []
+    since_ms = market.since_ms
+    for name, start, stop in (
+        ("window", since_ms, market.until_ms),
+        ("warm-up", since_ms - market.warmup_ms, since_ms),
+    ):
+        wanted, there = (stop - start) // bar_ms, len(series.between(start, stop))
+        if wanted - there > MISSING_SHARE * wanted:
+            lacking.append(f"{wanted - there:,} of {wanted:,} bars of the {name}")
+    return f"missing in {series.key.symbol}: {' and '.join(lacking)}" if lacking else ""
 
 
 def _versions() -> dict[str, str]:

@@ -133,7 +133,9 @@ def _play(
     for symbol, candles in world.candles.items():
         cerebro.adddata(ArrayFeed(candles), name=symbol)
     for symbol, candles in world.higher:
-        cerebro.adddata(ArrayFeed(candles), name=f"{symbol} {candles.key.timeframe}")
+        coarse = ArrayFeed(candles)
+        coarse.only_shows = True
+        cerebro.adddata(coarse, name=f"{symbol} {candles.key.timeframe}")
     given: dict[str, object] = dict(recipe.strategy.parameters)
     if issubclass(strategy_class, AgentStrategy):
         given["session"] = _open_session(recipe, world, journal, makes_agent())
@@ -170,6 +172,7 @@ def _make_broker(
     broker.setcash(recipe.account.cash)
     broker.setcommission(commission=recipe.costs.taker_fee_bps * BPS)
     broker.set_slippage_perc(recipe.costs.half_spread_bps * BPS)
+    broker.since_ms = world.since_ms
     broker.set_coc(recipe.execution.fill == "close")
     return broker
 

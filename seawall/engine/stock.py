@@ -19,6 +19,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import backtrader as bt
+import numpy as np
+
+from seawall.engine.feed import to_bt_time
 
 _PLAIN_SCHEMES = (bt.CommInfoBase, bt.CommissionInfo)
 
@@ -66,6 +69,7 @@ class StockBroker(bt.brokers.BackBroker):
         executions: every execution since the start, in order.
         adjustments: every change of the cash by interest or variation margin.
         on_execution: called with each execution; ``None`` at first.
+        since_ms: orders sent before are rejected: a warm-up is seen, not traded; ``None``: none.
         values_lazily: the value may wait until it is asked for. The trimmed loop of
             ``seawall.engine.cerebro`` sets it where no user code runs between the move of the
             feeds and ``next``; elsewhere each bar is valued at once, as backtrader does.
@@ -74,6 +78,7 @@ class StockBroker(bt.brokers.BackBroker):
     def __init__(self) -> None:
         super().__init__()
         self.on_execution: Callable[[Execution], None] | None = None
+        self.since_ms: int | None = None
 
     def init(self) -> None:
         """Forget positions, orders and records: the start of a run."""
@@ -123,6 +128,18 @@ class StockBroker(bt.brokers.BackBroker):
         self._is_stale = True
         if not self.values_lazily:
             self._get_value()
+
+    def submit(self, order: bt.Order, check: bool = True) -> bt.Order:
+        """Take an order, or reject one of the warm-up or for a feed that is only shown."""
+        is_early = self.since_ms is not None and (
+            order.data.datetime[0] < to_bt_time(np.array([self.since_ms]))[0]
+        )
+        if not is_early and not getattr(order.data, "only_shows", False):
+            return super().submit(order, check)
+        order.submit(self)
+        order.reject(self)
+        self.notify(order)
+        return order
 
     def get_notification(self) -> bt.Order | None:
         """Return the next order to be told about, or ``None``."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seawall.market.download import Progress
 
 ReportFetch = Callable[[SeriesKey, "Progress"], None]
+MAX_SIMULATED_BARS = 20_000_000  # per series: 38 years of minutes, 1 GB
 _START_PRICES = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
 
 
@@ -76,11 +77,13 @@ def build_world(
     """Return everything that a recipe's market section names.
 
     Raises:
+        RecipeError: the market section asks for what such a market does not have.
         SeriesNotFound: the catalog lacks a series and ``offline`` forbids to fetch it.
         DataError: the window holds no bar.
         ExchangeError: a series could not be fetched.
     """
     market = recipe.market
+    _check_start_prices(market)
     source = _Source(catalog, offline=offline, on_fetch=on_fetch)
     if market.venue == SIMULATED:
         candles = {symbol: _simulated(recipe, symbol) for symbol in market.symbols}
@@ -166,6 +169,11 @@ def _simulated(recipe: Recipe, symbol: str) -> Candles:
     n_bars = (market.until_ms - start_ms) // market.timeframe_ms
     if n_bars < 1:
         raise DataError(f"a window holds at least one bar of {market.timeframe}: move market.until")
+    if n_bars > MAX_SIMULATED_BARS:
+        raise RecipeError(
+            f"a simulated market has at most {MAX_SIMULATED_BARS:,} bars, this window has "
+            f"{n_bars:,}: shorten it or take a coarser market.timeframe"
+        )
     base = symbol.partition("/")[0]
     return simulate(
         SeriesKey("candles", SIMULATED, symbol, market.timeframe),
@@ -175,6 +183,19 @@ def _simulated(recipe: Recipe, symbol: str) -> Candles:
         start_price=market.start_prices.get(symbol, _START_PRICES.get(base, 100.0)),
         crash=_to_crash(market, start_ms),
     )
+
+
+def _check_start_prices(market: MarketSection) -> None:
+    if market.start_prices and market.venue != SIMULATED:
+        raise RecipeError(
+            f"market.start_prices belong to venue = {SIMULATED!r}, venue is {market.venue!r}: "
+            "remove them"
+        )
+    for symbol in market.start_prices:
+        if symbol not in market.symbols:
+            raise RecipeError(
+                f"market.start_prices names {symbol!r}: the market has {list(market.symbols)}"
+            )
 
 
 def _to_crash(market: MarketSection, start_ms: int) -> Crash | None:
