@@ -8,7 +8,6 @@ overrides ``permit``; everything that happens is in the journal.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -16,19 +15,12 @@ import backtrader as bt
 
 from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
+from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datetime
 from seawall.errors import AgentError, RecipeError, SeawallError
 from seawall.journal import Journal, JournalKind
 from seawall.market.series import TimeArray
 from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
-from seawall.units import SECOND_MS
 
-_EXECTYPES = {
-    "market": bt.Order.Market,
-    "limit": bt.Order.Limit,
-    "stop": bt.Order.Stop,
-    "stop_limit": bt.Order.StopLimit,
-    "trailing": bt.Order.StopTrail,
-}
 _NEVER_MS = 1 << 62
 
 
@@ -234,7 +226,7 @@ class AgentStrategy(bt.Strategy):
             self._record("abstained", f"{type(error).__name__}: {error}")
             return _NOTHING
         if decision.actions or decision.reason:
-            text = "; ".join(_describe(action) for action in decision.actions)
+            text = "; ".join(describe(action) for action in decision.actions)
             self._record("decision", text, reason=decision.reason)
         return decision
 
@@ -295,7 +287,7 @@ class AgentStrategy(bt.Strategy):
         if gap == 0 or (weight != 0 and abs(gap) <= self.p.rebalance_band):
             return
         if not price > 0 or observation.equity <= 0:
-            self._record("refused", _describe(target), symbol=symbol, reason=_NO_PRICE)
+            self._record("refused", describe(target), symbol=symbol, reason=_NO_PRICE)
             return
         quantity = abs(held) if weight == 0 else abs(weight * observation.equity / price - held)
         wishes = {"target_weight": weight} if self.p.sizing == "fill" else {"fit_to_cash": True}
@@ -325,12 +317,12 @@ class AgentStrategy(bt.Strategy):
         entry = trade(
             data=data,
             size=size,
-            exectype=_EXECTYPES[order.type],
+            exectype=EXECTYPES[order.type],
             price=order.stop_price if is_stop else order.limit_price,
             plimit=order.limit_price if order.type == "stop_limit" else None,
             trailamount=order.trail_amount,
             trailpercent=order.trail_fraction,
-            valid=_to_datetime(order.good_until_ms),
+            valid=to_datetime(order.good_until_ms),
             transmit=not exits,
             **wishes,
         )
@@ -363,7 +355,7 @@ class AgentStrategy(bt.Strategy):
         """
         alive = [order for order in self._alive.values() if order.alive() and order.isbuy()]
         costs: list[float] = [
-            abs(order.executed.remsize) * (_limit_of(order) or order.created.price or price)
+            abs(order.executed.remsize) * (limit_of(order) or order.created.price or price)
             for order in alive
             if order.data._name == symbol  # noqa: SLF001 - backtrader's public name of a feed
         ]
@@ -391,7 +383,7 @@ class AgentStrategy(bt.Strategy):
             self._alive.pop(order.ref, None)
 
     def _open_orders(self) -> tuple[OpenOrder, ...]:
-        return tuple([_seen(order) for order in self._alive.values() if order.alive()])
+        return tuple([see_order(order) for order in self._alive.values() if order.alive()])
 
     def _new_fills(self) -> tuple[FillSeen, ...]:
         fresh = tuple(self._fresh_fills)
@@ -420,36 +412,3 @@ def _call(agent: Agent, name: str, *arguments: object) -> None:
 
 def _symbol(action: Action) -> str:
     return "" if isinstance(action, Cancel) else action.symbol
-
-
-def _describe(action: Action) -> str:
-    if isinstance(action, TargetWeight):
-        return f"{action.symbol} to weight {action.weight:.6g}"
-    return to_json(action)
-
-
-def _to_datetime(time_ms: int | None) -> datetime | None:
-    if time_ms is None:
-        return None
-    return datetime.fromtimestamp(time_ms / SECOND_MS, tz=UTC).replace(tzinfo=None)
-
-
-def _limit_of(order: Any) -> float | None:
-    price = order.created.price if order.exectype == bt.Order.Limit else order.created.pricelimit
-    return price or None
-
-
-def _seen(order: Any) -> OpenOrder:
-    is_stop = order.exectype in (bt.Order.Stop, bt.Order.StopLimit)
-    names = {exectype: name for name, exectype in _EXECTYPES.items()}
-    return OpenOrder(
-        order_id=str(order.ref),
-        symbol=order.data._name,  # noqa: SLF001 - backtrader's public name of a feed
-        side="buy" if order.isbuy() else "sell",
-        type=names.get(order.exectype, "other"),
-        quantity=abs(order.created.size),
-        remaining=abs(order.executed.remsize),
-        limit_price=_limit_of(order),
-        stop_price=order.created.price if is_stop else None,
-        client_id=str(order.info.get("client_id") or ""),
-    )
