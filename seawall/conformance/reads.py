@@ -21,9 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import seawall
-import seawall.agents
-import seawall.backtests
-import seawall.strategies
 from seawall import workspace
 
 OWN_SUFFIXES = (".py", ".pyc", ".toml", ".css", ".js", ".txt")
@@ -126,7 +123,7 @@ def _find_installed() -> list[str]:
 
 def _find_own() -> list[str]:
     """Return the folders of Seawall, of what ships with it, and of the workspace."""
-    packages = (seawall, seawall.agents, seawall.strategies, seawall.backtests)
+    packages = (seawall, *(import_module(f"seawall.{kind}") for kind in workspace.KINDS))
     found = [folder for package in packages for folder in package.__path__]
     return [*found, str(workspace.WORKSPACE or "")]
 
