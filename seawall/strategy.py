@@ -166,8 +166,10 @@ class AgentStrategy(bt.Strategy):
             permitted = self.permit(action, observation)
             if isinstance(permitted, str):
                 self._record("refused", to_json(action), reason=permitted, symbol=_symbol(action))
-            else:
-                self._carry_out(permitted, observation)
+                continue
+            if permitted != action:
+                self._record("reduced", describe(permitted), reason=_LIMIT, symbol=_symbol(action))
+            self._carry_out(permitted, observation)
 
     def stop(self) -> None:
         """Tell the agent that it is over; what it raises then changes nothing any more."""
@@ -398,6 +400,7 @@ class AgentStrategy(bt.Strategy):
         self.journal.record(time_ms, kind, text, reason=reason, symbol=symbol)
 
 
+_LIMIT = "a limit of the strategy allows no more"
 _NO_WAKE = Wake()
 _NOTHING = Decision()
 _MARGIN = "backtrader's own fill rules: not enough cash at the open it is filled at"

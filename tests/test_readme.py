@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.DOTALL)
 def block(language: str, part: str) -> str:
     """Return the one block of a language that holds a text."""
     (found,) = [code for kind, code in BLOCKS if kind == language and part in code]
-    return found
+    return str(found)
 
 
 def test_the_agent_runs_and_trades() -> None:

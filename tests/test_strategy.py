@@ -214,6 +214,7 @@ def test_limits_are_kept() -> None:
     """A weight above the limit is cut, a short is refused by name, turnover ends at its limit."""
     cut = seawall.run(RECIPE.with_settings({"strategy.max_weight": 0.3}), agent=lambda _: 1.0)
     assert cut.equity["exposure"].max() < 0.35
+    assert (cut.journal["text"] == "ETH/USDT to weight 0.3").sum() == cut.counts["reduced"] > 0
     short = seawall.run(RECIPE, agent=lambda _: -0.5)
     assert short.counts["refused"] == N_DECISIONS
     refused = short.journal[short.journal["kind"] == "refused"]
