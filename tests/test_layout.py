@@ -191,7 +191,7 @@ def test_no_file_names_a_path_of_some_machine() -> None:
         ("C:" + "\\Users\\ann", True),
         ("https://example.org/home/page", False),
         ("data/work/file", False),
-        ("~/work/agents", False),
+        ("~/agents/mine", False),
     ],
 )
 def test_the_pattern_of_machine_paths_catches_what_it_should(
