@@ -289,3 +289,12 @@ def test_doctor_lists_every_problem(
     problems = json.loads(done.out)["problems"]
     for text in (workspace.VARIABLE, "latin.toml", "ETH-USDT", "BTC-USDT"):
         assert sum(text in problem for problem in problems) == 1, text
+
+
+def test_an_error_is_json_too_where_json_is_asked_for(seawall: Cli) -> None:
+    """One value on stdout with the message and the exit code, the line on stderr as ever."""
+    done = seawall("run", "nosuch", "--json")
+    value = json.loads(done.out)
+    assert value["exit_code"] == done.code == WorkspaceError.exit_code
+    assert "there is no recipe 'nosuch'" in value["error"]
+    assert done.err.startswith("error: ")

@@ -12,7 +12,7 @@ from seawall import __version__
 from seawall.cli import run, show
 from seawall.cli.agents import check_app, new_app
 from seawall.cli.data import app as data_app
-from seawall.cli.screen import say
+from seawall.cli.screen import print_json, say
 from seawall.errors import SeawallError
 
 app = typer.Typer(
@@ -50,5 +50,7 @@ def main() -> None:
     try:
         app()
     except SeawallError as error:
+        if "--json" in sys.argv:
+            print_json({"error": str(error), "exit_code": error.exit_code})
         say(f"error: {error}")
         sys.exit(error.exit_code)

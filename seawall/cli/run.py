@@ -1,8 +1,9 @@
 """``seawall demo``, ``run``, ``compare`` and ``report``."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -55,7 +56,7 @@ def run(
     loaded = to_contender(agent).recipe(loaded) if agent else loaded
     # Before the run, which may be long: a folder that will not do is not found out after it.
     place = check_folder(out or _results() / f"{_to_file_name(loaded.name)}-{loaded.id}", LAYOUT)
-    with screen.progress(loaded.name) as advance, _fetching() as on_fetch:
+    with screen.progress(loaded.name) as advance, _fetching() as on_fetch, _prints_aside():
         result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
     folder = result.save(place)
     report_path = write_report(result, folder / "report.html")
@@ -123,7 +124,7 @@ def _compare(
     place = check_folder(
         out or _results() / f"compare-{_to_file_name(recipe.name)}-{known}", LAYOUT
     )
-    with screen.progress(recipe.name) as advance, _fetching() as on_fetch:
+    with screen.progress(recipe.name) as advance, _fetching() as on_fetch, _prints_aside():
         comparison = compare_agents(
             recipe, names, offline=offline, progress=advance, on_fetch=on_fetch
         )
@@ -159,6 +160,13 @@ def _to_file_name(name: str) -> str:
 
 def _results() -> Path:
     return (workspace.WORKSPACE or Path.cwd()) / "results"
+
+
+@contextmanager
+def _prints_aside() -> Iterator[None]:
+    """Send what agents print to stderr: stdout is for results."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 @contextmanager
