@@ -291,3 +291,11 @@ def test_a_coarser_feed_is_read_and_not_traded() -> None:
     cerebro.run()
     assert broker.fills == []
     assert "only shows coarser bars" in broker.journal.entries[-1].reason
+
+
+def test_the_exit_that_is_cancelled_goes_when_the_other_fills(tmp_path: Path) -> None:
+    """The journal of a bracket never steps back in time."""
+    fall = (100.0, 101.0, 90.0, 92.0)
+    journal = play(tmp_path, [FLAT, FLAT, FLAT, fall, fall], Bracketed()).journal
+    assert {"filled", "cancelled"} <= set(journal["kind"])
+    assert journal["time_ms"].is_monotonic_increasing

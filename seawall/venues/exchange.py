@@ -60,6 +60,7 @@ class SpotExchange:
         self.orders: list[VenueOrder] = []
         self.n_ambiguous = 0
         self.step_ms = -FOREVER_MS
+        self._moment_ms: int | None = None
 
     # What may be asked ----------------------------------------------------------------------------
 
@@ -275,7 +276,9 @@ class SpotExchange:
         )
         self._record(order, "filled", text, order.reason, fill.time_ms)
         self.listener.on_filled(order, fill, execution)
+        self._moment_ms = fill.time_ms  # what the fill ends, ends with it
         self._after_fill(order)
+        self._moment_ms = None
 
     def _after_fill(self, order: VenueOrder) -> None:
         """Let one fill cancel its group, and the end of an exit its bracket."""
@@ -320,6 +323,8 @@ class SpotExchange:
         time_ms: int | None = None,
     ) -> None:
         book = order.book
+        if time_ms is None:
+            time_ms = self._moment_ms
         if time_ms is None:
             time_ms = self.step_ms if book.bar is None or not book.is_moving else book.bar.open_ms
         self.journal.record(
