@@ -12,7 +12,7 @@ from seawall import __version__
 from seawall.cli import run, show
 from seawall.cli.agents import check_app, new_app
 from seawall.cli.data import app as data_app
-from seawall.cli.screen import print_json, say
+from seawall.cli.screen import Answer, print_json, say
 from seawall.errors import SeawallError
 
 app = typer.Typer(
@@ -47,10 +47,11 @@ def _options(
 
 def main() -> None:
     """Run the command line; what is wrong is one line on stderr and an exit code."""
+    Answer.is_given = False
     try:
         app()
     except SeawallError as error:
-        if "--json" in sys.argv:
+        if "--json" in sys.argv and not Answer.is_given:
             print_json({"error": str(error), "exit_code": error.exit_code})
         say(f"error: {error}")
         sys.exit(error.exit_code)

@@ -30,8 +30,15 @@ class Advance(Protocol):
         """Show it."""
 
 
+class Answer:
+    """Whether the command has written its one JSON value."""
+
+    is_given = False
+
+
 def print_json(value: object) -> None:
-    """Write one JSON value to stdout."""
+    """Write the command's one JSON value to stdout."""
+    Answer.is_given = True
     sys.stdout.write(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
 
 
