@@ -36,7 +36,6 @@ class Session:
         since_ms: bars that open earlier are warm-up: seen, not traded.
         embargo_ms: how much of the latest history ``fit`` must not see.
         journal: where everything is written.
-        fit_every_ms: how often ``fit`` is called again; 0: once, before the first decision.
     """
 
     agent: Agent
@@ -48,7 +47,6 @@ class Session:
     since_ms: int
     journal: Journal
     embargo_ms: int = 0
-    fit_every_ms: int = 0
 
 
 class AgentStrategy(bt.Strategy):
@@ -83,7 +81,7 @@ class AgentStrategy(bt.Strategy):
         self._alive: dict[int, Any] = {}
         self._targets: dict[str, tuple[float, Any]] = {}
         self._fresh_fills: list[FillSeen] = []
-        self._fit_ms = 0
+        self._has_fitted = False
         self._last: tuple[int, float] | None = None
         self._teaches = hasattr(self.agent, "learn") or hasattr(self.agent, "fit")
         self.n_decisions = 0
@@ -235,9 +233,8 @@ class AgentStrategy(bt.Strategy):
     def _teach(self, observation: Observation) -> None:
         """Let the agent fit and learn, from what is known by now."""
         learn, fit = getattr(self.agent, "learn", None), getattr(self.agent, "fit", None)
-        if fit is not None and observation.time_ms >= self._fit_ms:
-            every = self.session.fit_every_ms
-            self._fit_ms = observation.time_ms + every if every else _NEVER_MS
+        if fit is not None and not self._has_fitted:
+            self._has_fitted = True
             known_ms = observation.time_ms - self.session.embargo_ms
             fit(observation.until(known_ms, self.session.info.timeframe_ms))
         if learn is not None:
