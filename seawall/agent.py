@@ -13,18 +13,10 @@ from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from seawall.action import (
-    Action,
-    Cancel,
-    Order,
-    TargetWeight,
-    to_bool,
-    to_number,
-    to_shown,
-    to_text,
-    to_whole,
-)
+from seawall.action import Action, Cancel, Order, TargetWeight
 from seawall.errors import AgentError
+from seawall.given import to_bool, to_number, to_shown, to_text, to_whole
+from seawall.loan_action import LOAN_ACTIONS, TargetHealth, find_assets
 from seawall.observation import Observation
 from seawall.units import DAY_MS
 
@@ -39,6 +31,8 @@ class Wake:
         after_ms: so many milliseconds from now, 0 to a hundred years.
         above, below: when a bar closes beyond one of these prices, by symbol.
         at_fill: when one of its orders fills.
+        health_below, health_above: when a bar closes with a loan's health factor, at the oracle's
+            price, beyond one of these; > 0.
 
     Raises:
         AgentError: a time, level or flag that is none.
@@ -48,6 +42,8 @@ class Wake:
     above: Mapping[str, float] = field(default_factory=dict)
     below: Mapping[str, float] = field(default_factory=dict)
     at_fill: bool = False
+    health_below: float | None = None
+    health_above: float | None = None
 
     def __post_init__(self) -> None:
         if self.after_ms is not None:
@@ -55,6 +51,16 @@ class Wake:
         _put(self, "above", _to_levels("above", self.above))
         _put(self, "below", _to_levels("below", self.below))
         _put(self, "at_fill", to_bool("at_fill", self.at_fill))
+        for name in ("health_below", "health_above"):
+            if getattr(self, name) is not None:
+                _put(self, name, _to_health(name, getattr(self, name)))
+
+
+def _to_health(name: str, value: object) -> float:
+    health = to_number(name, value)
+    if not (isfinite(health) and health > 0):
+        raise AgentError(f"{name} must be a finite number > 0, is {health}: leave it out for none")
+    return health
 
 
 def _to_levels(name: str, levels: object) -> dict[str, float]:
@@ -202,7 +208,54 @@ def to_decision(answer: object, symbols: tuple[str, ...]) -> Decision:
     return decision
 
 
+def to_loan_decision(
+    answer: object, assets: tuple[str, ...], symbols: tuple[str, ...] = ()
+) -> Decision:
+    """Return the answer of an agent that guards a loan as a ``Decision``.
+
+    A number is the health factor to aim at (``inf``: close the loan), ``None`` nothing.
+    ``symbols``: those whose prices it may wake for.
+
+    Raises:
+        AgentError: the answer is none of these, trades, or names an asset that the loan has not.
+    """
+    if answer is None:
+        return _NOTHING
+    if isinstance(answer, Decision):
+        decision = answer
+    elif isinstance(answer, (int, float, np.floating, np.integer)) and not isinstance(answer, bool):
+        decision = Decision(actions=(TargetHealth(health=to_number("health", answer)),))
+    elif isinstance(answer, Sequence) and not isinstance(answer, (str, bytes)):
+        decision = Decision(actions=tuple(answer))
+    else:
+        raise AgentError(
+            "an answer is a Decision, actions on the loan, a target health factor or None, "
+            f"is {type(answer).__name__}: {to_shown(answer)}"
+        )
+    for action in decision.actions:
+        _check_on_loan(action, assets)
+    if decision.wake is not None:
+        _check_wake(decision.wake, symbols)
+    return decision
+
+
 _NOTHING = Decision()
+
+
+def _check_on_loan(action: object, assets: tuple[str, ...]) -> None:
+    if isinstance(action, (TargetWeight, Order, Cancel)):
+        raise AgentError(
+            f"{action.kind} trades, this job is a loan: use Supply, Withdraw, Borrow, Repay, Swap, "
+            "Bundle or TargetHealth"
+        )
+    if not isinstance(action, LOAN_ACTIONS):
+        raise AgentError(
+            f"not an action on a loan: {to_shown(action)}: use Supply, Withdraw, Borrow, Repay, "
+            "Swap, Bundle or TargetHealth"
+        )
+    for asset in find_assets(action):
+        if asset not in assets:
+            raise AgentError(f"there is no asset {asset!r}: the loan has {list(assets)}")
 
 
 def _one_weight(weight: object, symbols: tuple[str, ...]) -> TargetWeight:

@@ -6,6 +6,7 @@ from typing import Any
 import backtrader as bt
 
 from seawall.action import Action, TargetWeight, to_json
+from seawall.loan_action import LOAN_ACTIONS, describe_loan_action
 from seawall.observation import OpenOrder
 from seawall.units import SECOND_MS
 
@@ -22,6 +23,8 @@ def describe(action: Action) -> str:
     """Return an action in the words of the journal."""
     if isinstance(action, TargetWeight):
         return f"{action.symbol} to weight {action.weight:.6g}"
+    if isinstance(action, LOAN_ACTIONS):
+        return describe_loan_action(action)
     return to_json(action)
 
 

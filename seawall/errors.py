@@ -10,7 +10,9 @@ The tree::
     ├── WorkspaceError      5   agents, strategies or recipes cannot be found or loaded
     ├── AgentError          6   an agent breaks the contract, or fails its conformance suite
     ├── ResultError         7   a stored result cannot be read
-    └── LedgerError         8   the books do not balance: a defect of Seawall, please report it
+    ├── LedgerError         8   the books do not balance: a defect of Seawall, please report it
+    ├── Refused             9   a protocol forbids an operation
+    └── ToolError           10  a program or package that a proof needs is missing or fails
 
 A message gives the rule, the value and the remedy, in that order and in one line.
 """
@@ -66,3 +68,15 @@ class LedgerError(SeawallError):
     """The books do not balance: a defect of Seawall, please report it."""
 
     exit_code = 8
+
+
+class Refused(SeawallError):  # noqa: N818 - reads as what happened
+    """A protocol forbids an operation; the message starts with the contract's own error."""
+
+    exit_code = 9
+
+
+class ToolError(SeawallError):
+    """A program or package that a proof needs is missing or fails."""
+
+    exit_code = 10

@@ -12,6 +12,9 @@ JournalKind = Literal[
     "cancelled",
     "expired",
     "rejected",  # the venue took the order and could not keep it
+    "sent",  # a transaction is on its way
+    "done",
+    "failed",  # it happened not; what gas it cost is spent
     "liquidated",
     "note",
 ]

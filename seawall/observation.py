@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seawall.errors import AgentError
+from seawall.loan_view import LoanView
 from seawall.market.series import CANDLE_FIELDS, Candles, FloatArray, Signal, TimeArray
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
@@ -40,12 +41,12 @@ class Window:
     def __init__(self, source: Candles, place: int = 0) -> None:
         self.place = place
         self._source = [getattr(source, name) for name in CANDLE_FIELDS]
-        memories = [_allocate(len(source), np.float64, np.nan) for _ in CANDLE_FIELDS]
+        memories = [allocate(len(source), np.float64, np.nan) for _ in CANDLE_FIELDS]
         self._values = [values for values, _ in memories]
         self._shown = [shown for _, shown in memories]
         self._copied = [0] * len(CANDLE_FIELDS)
         self._source_times, self._n_times = source.time_ms, 0
-        self._times, self._shown_times = _allocate(len(source), np.int64, 0)
+        self._times, self._shown_times = allocate(len(source), np.int64, 0)
         self.n_visible = self.n_open = 0
 
     def reveal(self, n_visible: int, n_open: int | None = None) -> None:
@@ -78,7 +79,7 @@ class Window:
         return float(self._source[_CLOSE][n - 1]) if n else float("nan")
 
 
-def _allocate(n: int, dtype: type[_Item], blank: float) -> tuple[NDArray[_Item], NDArray[_Item]]:
+def allocate(n: int, dtype: type[_Item], blank: float) -> tuple[NDArray[_Item], NDArray[_Item]]:
     """Return memory for ``n`` items, all ``blank``, twice: to write to, and to show.
 
     A read-only view of memory that numpy owns can be made writeable again; a view of a read-only
@@ -101,8 +102,8 @@ class SignalWindow:
         order = np.argsort(source.known_ms, kind="stable")
         self._source = source.value[order]
         self._order = source.known_ms[order]
-        self._values, self._shown_values = _allocate(len(source), np.float64, np.nan)
-        self._known, self._shown_known = _allocate(len(source), np.int64, 0)
+        self._values, self._shown_values = allocate(len(source), np.float64, np.nan)
+        self._known, self._shown_known = allocate(len(source), np.int64, 0)
         self.n_visible = 0
 
     def reveal_until(self, time_ms: int) -> None:
@@ -199,10 +200,11 @@ class Observation:
     milliseconds, prices quote units per base unit.
     """
 
-    __slots__ = ("_account", "_market")
+    __slots__ = ("_account", "_loan", "_market")
 
     _market: "_Market"
     _account: "_Account"
+    _loan: LoanView | None
 
     def __init__(  # built for each bar, it has to be quick: two fields are set, not twelve
         self,
@@ -217,6 +219,7 @@ class Observation:
         fills: tuple[FillSeen, ...] = (),
         at_open: bool = False,
         symbols: tuple[str, ...] = (),
+        loan: LoanView | None = None,
     ) -> None:
         counts = [window.n_visible for window in windows.values()]
         opens = [window.n_open for window in windows.values()] if at_open else counts
@@ -224,6 +227,7 @@ class Observation:
         names = symbols or tuple(windows)
         _put(self, "_market", (time_ms, windows, signals, counts, opens, known, at_open, names))
         _put(self, "_account", (cash, equity, quantities, orders, fills))
+        _put(self, "_loan", loan)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
@@ -255,6 +259,11 @@ class Observation:
     def quantities(self) -> Mapping[str, float]:
         """Base units held, by symbol; read-only."""
         return self._account[2]
+
+    @property
+    def loan(self) -> LoanView | None:
+        """The loan to be guarded; ``None`` where the job has none."""
+        return self._loan
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
@@ -338,6 +347,7 @@ class Observation:
         earlier = object.__new__(Observation)
         _put(earlier, "_market", (time_ms, windows, signals, closed, closed, known, False, names))
         _put(earlier, "_account", self._account)
+        _put(earlier, "_loan", self._loan)
         return earlier
 
     def _find(self, symbol: str | None) -> Window:

@@ -8,43 +8,24 @@ and the description cannot.
 import json
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from seawall.errors import RecipeError
+from seawall.loan_recipe import LoanSection
+from seawall.recipe_errors import explain
+from seawall.recipe_section import Bps, NotNegative, Positive, Section
 from seawall.units import split_symbol, to_duration_ms, to_time_ms
 
 SIMULATED = "simulated"
 FIRST_MS, LAST_MS = to_time_ms("1970-01-01"), to_time_ms("2200-01-01")
 
-Bps = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers_are_numbers(cls, values: object) -> object:
-        """TOML writes 10 where 10.0 is meant: an int is taken where a float is asked for."""
-        if not isinstance(values, dict):
-            return values
-        kinds = {name: str(field.annotation) for name, field in cls.model_fields.items()}
-        floats = {name for name, kind in kinds.items() if "float" in kind and "int" not in kind}
-        return {
-            k: float(v) if k in floats and isinstance(v, int) and not isinstance(v, bool) else v
-            for k, v in values.items()
-        }
-
-
-class _Component(_Section):
+class _Component(Section):
     """A strategy or an agent: its name, and parameters that its constructor checks."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
@@ -76,7 +57,7 @@ class AgentSection(_Component):
     """Who does it: ``agents.FILE``."""
 
 
-class CrashSection(_Section):
+class CrashSection(Section):
     """A crash put into a simulated market.
 
     Attributes:
@@ -92,7 +73,7 @@ class CrashSection(_Section):
     recovery: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
-class MarketSection(_Section):
+class MarketSection(Section):
     """Which history the agent is put into.
 
     Attributes:
@@ -183,7 +164,7 @@ class MarketSection(_Section):
         return split_symbol(self.symbols[0])[1]
 
 
-class AccountSection(_Section):
+class AccountSection(Section):
     """What is owned at the start.
 
     Attributes:
@@ -204,7 +185,7 @@ class AccountSection(_Section):
         return value
 
 
-class ExecutionSection(_Section):
+class ExecutionSection(Section):
     """When and how orders are carried out (README, "How an order is filled").
 
     Attributes:
@@ -241,7 +222,7 @@ class ExecutionSection(_Section):
         return 0 if self.latency in ("0", "0s") else to_duration_ms(self.latency)
 
 
-class CostsSection(_Section):
+class CostsSection(Section):
     """What trading costs.
 
     Attributes:
@@ -261,7 +242,7 @@ class CostsSection(_Section):
     allow_fee_debt: bool = False
 
 
-class InstrumentSection(_Section):
+class InstrumentSection(Section):
     """Rounding rules of one symbol; 0 is none. What is left out comes from the catalog."""
 
     tick_size: NotNegative | None = None
@@ -269,7 +250,7 @@ class InstrumentSection(_Section):
     min_notional: NotNegative | None = None
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One reproducible backtest; see the README for every key."""
 
     name: str = Field(default="unnamed", repr=False)
@@ -283,6 +264,7 @@ class Recipe(_Section):
     execution: ExecutionSection = ExecutionSection()
     costs: CostsSection = CostsSection()
     instruments: Mapping[str, InstrumentSection] = Field(default_factory=dict)
+    loan: LoanSection | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -333,7 +315,7 @@ class Recipe(_Section):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise RecipeError(_explain(error, cls)) from None
+            raise RecipeError(explain(error, cls)) from None
         except OverflowError as error:
             raise RecipeError(f"numbers in a recipe are of sensible size: {error}") from None
 
@@ -416,35 +398,3 @@ def _set(values: dict[str, object], key: str, value: object) -> None:
             raise RecipeError(f"{key} cannot be set: {part} is a value, not a section")
         here = below
     here[last] = value
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first thing that is wrong: key, value, what is allowed, the nearest name."""
-    # A typo comes before the gap that it leaves.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        allowed = _keys_beside(model, first["loc"])
-        close = get_close_matches(str(first["loc"][-1]), allowed, n=1)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        return f"{key} is no key of a recipe: {meant}allowed there: {', '.join(allowed)}{more}"
-    if first["type"] == "missing":
-        return f"{key} is missing: the recipe needs it{more}"
-    value = first.get("input")
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}, is {value!r:.80}{more}"
-
-
-def _keys_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    here: type[BaseModel] = model
-    for part in place[:-1]:
-        found = _models(getattr(here.model_fields.get(str(part)), "annotation", None))
-        here = found[0] if found else here
-    return sorted(f.alias or n for n, f in here.model_fields.items())
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    parts = getattr(annotation, "__args__", ())
-    return [found for part in parts for found in _models(part)]

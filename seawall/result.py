@@ -22,15 +22,32 @@ from seawall.errors import RecipeError, ResultError
 from seawall.metrics import Metrics
 from seawall.recipe import Recipe
 
-SCHEMA = 1
-TABLES = ("equity", "prices", "fills", "trades", "journal", "ledger", "quality")
+SCHEMA = 2
+TABLES = (
+    "equity", "prices", "fills", "trades", "journal", "ledger", "quality", "loan", "liquidations",
+    "transactions",
+)  # fmt: skip
 # What is drawn or summed is a number, ``time`` a time; the rest is text.
 _NUMBERS = {
     "equity": ("equity", "cash", "exposure", "benchmark"),
     "fills": ("time_ms", "quantity", "price", "slippage", "fee"),
-    "trades": ("entry_ms", "exit_ms", "quantity", "entry_price", "exit_price", "pnl", "fees",
-               "return_fraction"),
+    "trades": (
+        "entry_ms",
+        "exit_ms",
+        "quantity",
+        "entry_price",
+        "exit_price",
+        "pnl",
+        "fees",
+        "return_fraction",
+    ),
     "ledger": ("amount",),
+}
+# Of results with a loan.
+_LOAN_NUMBERS = {
+    "loan": ("health", "min_health", "equity", "oracle_price", "liquidation_price"),
+    "liquidations": ("repaid_usd", "seized_usd", "bonus_usd", "protocol_fee_usd"),
+    "transactions": ("gas_usd", "swap_fee_usd", "impact_usd"),
 }  # fmt: skip
 _OTHERS = {
     "fills": ("time", "order_id", "symbol", "liquidity", "rule"),
@@ -100,6 +117,11 @@ class Result:
             text, reason.
         ledger: every change of the account: time, transaction, kind, asset, amount.
         quality: one row per series: gaps, zero-volume bars, wicks.
+        loan: index ``time``; health, prices and amounts of a loan at the start and each close;
+            empty without one. Columns ``*_best`` are of the run resolved for the better.
+        liquidations, transactions: one row each.
+        parts: of the change of a loan's equity, USD; they add up to it.
+        other: the run resolved for the better by itself; not stored.
     """
 
     recipe: Recipe
@@ -119,6 +141,11 @@ class Result:
     ledger: pd.DataFrame
     quality: pd.DataFrame
     counts: Mapping[str, int] = field(default_factory=dict)
+    loan: pd.DataFrame = field(default_factory=pd.DataFrame)
+    liquidations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    transactions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    parts: Mapping[str, float] = field(default_factory=dict)
+    other: "Result | None" = None
 
     def save(self, folder: Path) -> Path:
         """Write the result to ``folder`` and return its full path; an older result is replaced.
@@ -143,6 +170,10 @@ class Result:
                 check_columns(name, table, numbers=_NUMBERS.get(name, ()))
                 check_columns(name, table, others=_OTHERS.get(name, ()))
             recipe = Recipe.from_dict(stored["recipe"])
+            if recipe.loan is not None:
+                check_curves("loan", tables["loan"], _LOAN_NUMBERS["loan"])
+                for name, numbers in _LOAN_NUMBERS.items():
+                    check_columns(name, tables[name], numbers=numbers)
             check_curves("equity", tables["equity"], _NUMBERS["equity"])
             check_curves("prices", tables["prices"], recipe.market.symbols)
             return cls(
@@ -156,6 +187,7 @@ class Result:
                 versions=as_texts(stored["versions"]),
                 data=as_texts(stored["data"]),
                 counts={as_text(kind): int(n) for kind, n in stored["counts"].items()},
+                parts={as_text(name): float(part) for name, part in stored["parts"].items()},
                 **tables,
             )
         except DAMAGE as error:
@@ -178,6 +210,7 @@ class Result:
             "versions": dict(self.versions),
             "data": dict(self.data),
             "counts": dict(self.counts),
+            "parts": to_plain(self.parts),
         }
 
     def _repr_html_(self) -> str:

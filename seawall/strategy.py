@@ -17,6 +17,8 @@ from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
 from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datetime
 from seawall.errors import AgentError, RecipeError, SeawallError
+from seawall.loan_action import LOAN_ACTIONS
+from seawall.loan_view import LoanView
 from seawall.journal import Journal, JournalKind
 from seawall.market.series import TimeArray
 from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
@@ -84,6 +86,7 @@ class AgentStrategy(bt.Strategy):
         self._has_fitted = False
         self._last: tuple[int, float] | None = None
         self._teaches = hasattr(self.agent, "learn") or hasattr(self.agent, "fit")
+        self._reason = ""  # of the decision that is being carried out
         self.n_decisions = 0
 
     # What a job overrides -------------------------------------------------------------------------
@@ -109,6 +112,18 @@ class AgentStrategy(bt.Strategy):
         """Return the action as it may be carried out, or why it is refused."""
         del observation
         return action
+
+    def read_answer(self, answer: object) -> Decision:
+        """Return an agent's answer as a decision of this job.
+
+        Raises:
+            AgentError: it is none.
+        """
+        return to_decision(answer, self.symbols)
+
+    def see_loan(self) -> LoanView | None:
+        """Return what an agent may know of the loan now; ``None`` where the job has none."""
+        return None
 
     def halt(self, equity: float) -> str:
         """Return why trading has to end now for good, or ``""``; everything is then sold.
@@ -160,7 +175,9 @@ class AgentStrategy(bt.Strategy):
         if time_ms < self._wake_ms and not self._is_woken():
             return
         observation = self.observe(time_ms)
-        for action in self._decide(observation).actions:
+        decision = self._decide(observation)
+        self._reason = decision.reason
+        for action in decision.actions:
             permitted = self.permit(action, observation)
             if isinstance(permitted, str):
                 self._record("refused", to_json(action), reason=permitted, symbol=_symbol(action))
@@ -208,6 +225,7 @@ class AgentStrategy(bt.Strategy):
             fills=self._new_fills() if self._fresh_fills else (),
             at_open=self._at_open,
             symbols=self.symbols,
+            loan=self.see_loan(),
         )
 
     def _decide(self, observation: Observation) -> Decision:
@@ -219,7 +237,7 @@ class AgentStrategy(bt.Strategy):
             answer = self.agent.decide(observation)
             if answer is None and self._wake is _NO_WAKE:
                 return _NOTHING
-            decision = to_decision(answer, self.symbols)
+            decision = self.read_answer(answer)
             self._fall_asleep(decision.wake, observation.time_ms)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it has abstained
             self._wake_ms, self._wake = 0, _NO_WAKE
@@ -411,4 +429,4 @@ def _call(agent: Agent, name: str, *arguments: object) -> None:
 
 
 def _symbol(action: Action) -> str:
-    return "" if isinstance(action, Cancel) else action.symbol
+    return "" if isinstance(action, (Cancel, *LOAN_ACTIONS)) else action.symbol

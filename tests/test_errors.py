@@ -44,6 +44,8 @@ def test_exit_codes_are_stable() -> None:
         "AgentError": 6,
         "ResultError": 7,
         "LedgerError": 8,
+        "Refused": 9,
+        "ToolError": 10,
     }
 
 

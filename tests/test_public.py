@@ -6,9 +6,11 @@ import sys
 import seawall
 
 PUBLIC = [
-    "Agent", "AgentInfo", "AgentStrategy", "ArrayFeed", "Cancel", "Catalog", "Cerebro",
-    "Comparison", "Decision", "Feedback", "Observation", "Order", "Recipe", "Result",
-    "SeawallError", "TargetWeight", "Wake", "compare", "find_recipe", "load", "run", "write_report",
+    "Agent", "AgentInfo", "AgentStrategy", "ArrayFeed", "Borrow", "Bundle", "Cancel", "Catalog",
+    "Cerebro", "Comparison", "Decision", "Feedback", "FlashLoan", "LoanStrategy", "LoanView",
+    "Observation", "Order", "Recipe", "Repay", "Result", "SeawallError", "Supply", "Swap",
+    "TargetHealth", "TargetWeight", "Wake", "Withdraw", "compare", "find_recipe", "load", "run",
+    "write_report",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from seawall import __version__
-from seawall.cli import run, show
+from seawall.cli import run, show, verify
 from seawall.cli.agents import check_app, new_app
 from seawall.cli.data import app as data_app
 from seawall.cli.screen import Answer, print_json, say
@@ -25,7 +25,10 @@ app = typer.Typer(
 app.add_typer(data_app, name="data", help="Market data: get, import, list, check.")
 app.add_typer(new_app, name="new", help="Start something of your own.")
 app.add_typer(check_app, name="check", help="Check an agent or a strategy, look-ahead included.")
-for command in (run.demo, run.run, run.compare, run.report, show.list_, show.show, show.doctor):
+_VERBS = (
+    run.demo, run.run, run.compare, run.report, show.list_, show.show, show.doctor, verify.verify,
+)  # fmt: skip
+for command in _VERBS:
     app.command(name=command.__name__.rstrip("_"))(command)
 
 

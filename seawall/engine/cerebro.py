@@ -52,6 +52,7 @@ class Cerebro(bt.Cerebro):
         self.broker = StockBroker()
         self._sleeps_until = -np.inf
         self._is_asleep = False
+        self._seats: list[Seat] = []
         self.since_ms: int | None = None
         self.on_progress: Callable[[int, int], None] | None = None
 
@@ -67,6 +68,13 @@ class Cerebro(bt.Cerebro):
         """
         self._sleeps_until = until
 
+    @property
+    def grants_sleep(self) -> bool:
+        """Whether a wish to sleep would be granted now: nobody but the sleeper listens."""
+        is_busy = self._timers or self._timerscheat or self.p.cheat_on_open
+        is_idle = getattr(self._broker, "is_idle", False)
+        return bool(len(self._seats) == 1 and self._seats[0].may_sleep and is_idle and not is_busy)
+
     def _runonce(self, runstrats: list[bt.Strategy]) -> None:
         timeline = None
         if not (self.p.oldsync or self.runwriters or self._exactbars):
@@ -76,7 +84,7 @@ class Cerebro(bt.Cerebro):
             return
         if self.since_ms is not None:
             _hold_back(runstrats, self.since_ms)
-        seats = [Seat(strategy, self) for strategy in runstrats]
+        seats = self._seats = [Seat(strategy, self) for strategy in runstrats]
         for seat in seats:
             seat.begin(timeline)
         self._sleeps_until, self._is_asleep = -np.inf, False
@@ -93,7 +101,7 @@ class Cerebro(bt.Cerebro):
         has_opening = bool(self._timerscheat or self.p.cheat_on_open)
         report = self.on_progress
         for step, (stamp, group) in enumerate(zip(timeline.stamps, timeline.groups, strict=True)):
-            if stamp < self._sleeps_until and self._pass_over(seats):
+            if stamp < self._sleeps_until and self._pass_over():
                 continue
             if report is not None and not step % REPORT_STEPS:
                 report(step, len(timeline))
@@ -140,13 +148,10 @@ class Cerebro(bt.Cerebro):
             owner._addnotification(order, quicknotify=self.p.quicknotify)
             order = self._broker.get_notification()
 
-    def _pass_over(self, seats: list[Seat]) -> bool:
+    def _pass_over(self) -> bool:
         """Return whether a bar may pass unseen; where not, the wish to sleep is void."""
         if not self._is_asleep:
-            is_busy = self._timers or self._timerscheat or self.p.cheat_on_open
-            is_idle = getattr(self._broker, "is_idle", False)
-            may_sleep = len(seats) == 1 and seats[0].may_sleep
-            self._is_asleep = bool(may_sleep and is_idle and not is_busy)
+            self._is_asleep = self.grants_sleep
             if not self._is_asleep:
                 self._sleeps_until = -np.inf
         return self._is_asleep

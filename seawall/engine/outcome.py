@@ -3,7 +3,7 @@
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from seawall import __version__
 from seawall.engine.accounts import AccountCurve
+from seawall.engine.loan.outcome import LoanPlayed
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
@@ -24,6 +25,7 @@ from seawall.units import BPS, to_time_text
 from seawall.venues.ledger import Ledger
 
 MISSING_SHARE = 0.01  # fewer missing bars than this are a matter of the data quality table
+_BEST_COLUMNS = ("health", "min_health", "untouched_health", "equity")
 _PACKAGES = ("backtrader", "numba", "numpy", "pandas")
 _TRADE_COLUMNS = (
     "symbol", "entry_ms", "exit_ms", "quantity", "entry_price", "exit_price", "pnl", "fees",
@@ -38,6 +40,7 @@ class Played:
     Attributes:
         held: base units at its start, by symbol.
         n_ambiguous: how often the bar did not tell what happened, or in which order.
+        loan: what it left of a loan.
     """
 
     curve: AccountCurve
@@ -47,6 +50,7 @@ class Played:
     held: Mapping[str, float]
     n_decisions: int
     n_ambiguous: int
+    loan: LoanPlayed | None = None
 
     @property
     def total_return(self) -> float:
@@ -55,7 +59,38 @@ class Played:
 
 
 def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
-    """Return the result of ``played``; ``hopeful``, the pass that ended higher, tops the band."""
+    """Return the result of ``played``; ``hopeful``, resolved for the better, tops the band."""
+    result = _to_result(recipe, world, played, hopeful)
+    if played.loan is None or hopeful.loan is None:
+        return result
+    own, other = played.loan, hopeful.loan
+    best = other.frame[list(_BEST_COLUMNS)].add_suffix("_best")
+    return replace(
+        result,
+        loan=own.frame.join(best),
+        liquidations=own.liquidations,
+        transactions=own.transactions,
+        parts=own.parts,
+        other=None if hopeful is played else _as_other(recipe, world, hopeful),
+    )
+
+
+def _as_other(recipe: Recipe, world: World, hopeful: Played) -> Result:
+    """Return the result of the better pass by itself."""
+    result = _to_result(recipe, world, hopeful, hopeful)
+    loan = hopeful.loan
+    if loan is None:
+        return result
+    return replace(
+        result,
+        loan=loan.frame,
+        liquidations=loan.liquidations,
+        transactions=loan.transactions,
+        parts=loan.parts,
+    )
+
+
+def _to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
     curve = played.curve
     index = pd.Index(pd.to_datetime(curve.time_ms, unit="ms", utc=True), name="time")
     trades = closed_trades(played.fills, dict(played.held))
@@ -145,6 +180,15 @@ def _is_at_open(recipe: Recipe) -> bool:
 
 
 def _measure(played: Played, trades: Sequence[ClosedTrade]) -> Metrics:
+    if played.loan is not None:
+        return measure(
+            played.curve.equity,
+            played.curve.time_ms,
+            exposure=played.curve.exposure,
+            fees=played.loan.fees,
+            slippage=played.loan.impact,
+            turnover_notional=played.loan.swapped,
+        )
     return measure(
         played.curve.equity,
         played.curve.time_ms,
@@ -160,6 +204,7 @@ def _labels(recipe: Recipe, world: World) -> tuple[str, ...]:
     """Return what has to be said beside every number: of the recipe, and of holes in the data."""
     is_new = world.is_simulated and "simulated" not in recipe.labels
     labels = ("simulated", *recipe.labels) if is_new else recipe.labels
+    labels = (*labels, *(world.loan.labels if world.loan else ()))
     holes = [_find_holes(recipe, series) for series in world.candles.values()]
     return (*labels, *(hole for hole in holes if hole))
 

@@ -18,12 +18,15 @@ from seawall.engine.broker import ExchangeBroker
 from seawall.engine.cerebro import Cerebro
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.feed import ArrayFeed
+from seawall.engine.loan.broker import LoanBroker
+from seawall.engine.loan.outcome import collect_loan, trace_loan
 from seawall.engine.outcome import Played, to_result
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import AgentError, RecipeError
 from seawall.journal import Journal
+from seawall.loan_strategy import LoanStrategy
 from seawall.market.catalog import Catalog
 from seawall.observation import SignalWindow, Window
 from seawall.recipe import Recipe
@@ -66,7 +69,9 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.from_file(find_recipe(str(recipe)))
     # What is wrong with the names is said before anything is fetched.
-    if issubclass(find_strategy(recipe), AgentStrategy) and agent is None:
+    strategy_class = find_strategy(recipe)
+    _check_loan(recipe, strategy_class)
+    if issubclass(strategy_class, AgentStrategy) and agent is None:
         make_agent(recipe)
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
     return run_in(world, recipe, agent=agent, progress=progress)
@@ -91,14 +96,17 @@ def run_in(
     play = partial(_play, recipe, world, makes_agent, progress)
     played = play("worst")
     # A bare function may keep what it learnt in the first pass, and cannot be copied: no second.
-    has_second = played.n_ambiguous and not isinstance(agent, FunctionType)
+    is_doubtful = played.n_ambiguous or recipe.loan is not None
+    has_second = is_doubtful and not isinstance(agent, FunctionType)
     other = play("best") if has_second else played
-    # What is worse at a bar need not be worse at the end: the lower pass is the headline.
-    result = to_result(recipe, world, *sorted((played, other), key=lambda one: one.total_return))
+    if recipe.loan is None:
+        # What is worse at a bar need not be worse at the end: the lower pass is the headline.
+        played, other = sorted((played, other), key=lambda one: one.total_return)
+    result = to_result(recipe, world, played, other)
     if agent is None:
         return result
     name = getattr(agent, "__name__", type(agent).__name__)
-    labels = (IN_MEMORY, *((NO_BAND,) if played.n_ambiguous and not has_second else ()))
+    labels = (IN_MEMORY, *((NO_BAND,) if is_doubtful and not has_second else ()))
     return replace(result, agent=name, labels=(*result.labels, *labels))
 
 
@@ -156,9 +164,26 @@ def _rare_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
+    """Raise RecipeError where a loan has no job, or a job no loan."""
+    name = recipe.strategy.name
+    if issubclass(strategy_class, LoanStrategy) and recipe.loan is None:
+        raise RecipeError(f"{name} guards a loan, the recipe has none: add [loan]")
+    if recipe.loan is not None and not issubclass(strategy_class, LoanStrategy):
+        raise RecipeError(
+            f"[loan] needs a job that guards one, the job is {name}: set strategy.name to "
+            "strategies.liquidation_protection, or remove [loan]"
+        )
+
+
 def _make_broker(
     recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity
-) -> ExchangeBroker | StockBroker:
+) -> ExchangeBroker | StockBroker | LoanBroker:
+    if world.loan is not None:
+        return LoanBroker(
+            world.loan, journal, ambiguity,
+            candles=world.candles, latency_ms=recipe.execution.latency_ms,
+        )  # fmt: skip
     if recipe.execution.fills == "exchange":
         return ExchangeBroker.from_recipe(
             recipe, journal=journal, filters=world.filters, ambiguity=ambiguity
@@ -204,10 +229,21 @@ def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) 
 def _collect(
     recipe: Recipe,
     world: World,
-    broker: ExchangeBroker | StockBroker,
+    broker: ExchangeBroker | StockBroker | LoanBroker,
     strategy: bt.Strategy,
     journal: Journal,
 ) -> Played:
+    if isinstance(broker, LoanBroker):
+        return Played(
+            curve=trace_loan(world, broker),
+            fills=(),
+            journal=journal.entries,
+            ledger=broker.ledger,
+            held={},
+            n_decisions=getattr(strategy, "n_decisions", 0),
+            n_ambiguous=0,
+            loan=collect_loan(broker),
+        )
     quote = recipe.market.quote
     if isinstance(broker, StockBroker):
         fills, ledger = book_stock_fills(

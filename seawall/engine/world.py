@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seawall.engine.feed import resample
+from seawall.engine.loan.world import LoanWorld, build_loan_world
 from seawall.errors import DataError, RecipeError, SeriesNotFound
 from seawall.market.catalog import Catalog, fetch_line
 from seawall.market.manifest import Filters
@@ -40,6 +41,7 @@ class World:
         filters: order grids that the catalog knows, by symbol.
         since_ms, until_ms: the bars that trade open in between.
         clock_ms: int64, shape (n_steps,): the close stamps of all bars, sorted, unique.
+        loan: what a loan meets beside the candles, where the recipe has one.
     """
 
     candles: Mapping[str, Candles]
@@ -49,11 +51,14 @@ class World:
     since_ms: int
     until_ms: int
     clock_ms: TimeArray
+    loan: LoanWorld | None = None
 
     @property
     def hashes(self) -> dict[str, str]:
         """The content hash of every series that was read, by key."""
         series: list[Series] = [*self.candles.values(), *self.signals.values()]
+        if self.loan is not None:
+            series.extend(self.loan.extra)
         return {str(one.key): one.sha256() for one in series}
 
     @property
@@ -97,6 +102,7 @@ def build_world(
         for coarse in market.higher_timeframes
     )
     all_close_ms = [series.close_ms for series in candles.values()]
+    clock_ms = np.unique(np.concatenate(all_close_ms))
     return World(
         candles=candles,
         higher=tuple((symbol, series) for symbol, series in higher if len(series)),
@@ -104,7 +110,8 @@ def build_world(
         filters={symbol: source.filters(series.key) for symbol, series in candles.items()},
         since_ms=market.since_ms,
         until_ms=market.until_ms,
-        clock_ms=np.unique(np.concatenate(all_close_ms)),
+        clock_ms=clock_ms,
+        loan=build_loan_world(recipe, candles, clock_ms, catalog) if recipe.loan else None,
     )
 
 

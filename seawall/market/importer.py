@@ -17,8 +17,9 @@ from seawall.market.manifest import Manifest
 from seawall.market.naming import Named, read_name
 from seawall.market.parts import Part, Understanding, find_kind, find_timeframe, split_table
 from seawall.market.quality import QualityReport, check, to_ms
+from seawall.market.rates import is_lending_rates, name_venue, split_rates
 from seawall.market.series import Candles, Kind, Series, SeriesKey, Signal, TimeArray
-from seawall.market.tables import SUFFIXES, read_table
+from seawall.market.tables import SUFFIXES, Table, read_table
 from seawall.units import to_duration_ms, to_duration_text
 
 _ROWS_SHOWN = 20
@@ -103,9 +104,10 @@ def import_file(path: Path, catalog: Catalog, given: Understanding) -> list[Impo
             f"{named.unsupported}: make candles of it first, or say --kind"
         )
     table = read_table(path)
-    kind = given.kind or find_kind(table, named)
-    given = replace(given, kind=kind, venue=given.venue or _find_venue(path, named))
-    parts = list(split_table(table, named, given))
+    kind = given.kind or ("signal" if is_lending_rates(table) else find_kind(table, named))
+    venue = name_venue(path) if is_lending_rates(table) else named.venue
+    given = replace(given, kind=kind, venue=given.venue or _find_venue(path, venue))
+    parts = _split(table, named, given)
     made = [_make(part, catalog, given) for part in parts]  # all are checked before one is stored
     return [store() for store in made]
 
@@ -118,10 +120,10 @@ def check_file(path: Path) -> list[QualityReport]:
     """
     named = read_name(path)
     table = read_table(path)
-    kind = find_kind(table, named)
-    is_split = kind == "signal" or "symbol" in table.frame
-    symbol = None if is_split else named.symbol or named.stem
-    parts = list(split_table(table, named, Understanding(kind=kind, symbol=symbol)))
+    kind = "signal" if is_lending_rates(table) else find_kind(table, named)
+    is_many = kind == "signal" or "symbol" in table.frame
+    symbol = None if is_many else named.symbol or named.stem
+    parts = _split(table, named, Understanding(kind=kind, symbol=symbol))
     reports: list[QualityReport] = []
     for part in parts:
         step_ms = None if part.timeframe is None else to_duration_ms(part.timeframe)
@@ -141,12 +143,19 @@ def _walk(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _find_venue(path: Path, named: Named) -> str:
-    if named.venue is None:
+def _split(table: Table, named: Named, given: Understanding) -> list[Part]:
+    """Return the series that a table holds, whose kind is known."""
+    if is_lending_rates(table) and given.kind == "signal":
+        return list(split_rates(table, given))
+    return list(split_table(table, named, given))
+
+
+def _find_venue(path: Path, venue: str | None) -> str:
+    if venue is None:
         raise DataError(
             f"a series has a venue, the folders of {path} name none: say --venue binance"
         )
-    return named.venue
+    return venue
 
 
 def _make(part: Part, catalog: Catalog, given: Understanding) -> Callable[[], Imported]:

@@ -12,7 +12,12 @@ from typing import Literal, NamedTuple
 
 from seawall.errors import LedgerError
 
-EntryKind = Literal["initial", "trade", "slippage", "fee", "liquidation"]
+EntryKind = Literal[
+    "initial", "trade", "slippage", "fee", "liquidation",
+    # of a loan, whose assets are written "wallet:ETH", "collateral:WETH" and "debt:USDC"
+    "supply", "withdraw", "borrow", "repay", "swap", "wrap", "gas", "flash_loan", "flash_premium",
+    "interest", "bad_debt",
+]  # fmt: skip
 TOLERANCE = 1e-9
 
 

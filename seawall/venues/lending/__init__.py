@@ -1,0 +1,1 @@
+"""Lending protocols: specifications in integers, and kernels in float64 for speed."""

@@ -1,0 +1,133 @@
+"""One interface over every protocol: what an account can do at a lending pool, in float64.
+
+``FloatVenue`` works on the blocks of a loan's state, which the race's kernels work on too;
+``exact.ExactVenue`` carries the same verbs to a protocol's integers.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from seawall.errors import Refused
+from seawall.market.series import FloatArray
+from seawall.venues.lending import kernels, layout, race
+
+_SLACK = 1e-9  # of an amount: what float64 may be short of
+
+
+class LendingVenue(Protocol):
+    """What an account can do; ``k`` is the place of an asset, amounts are tokens.
+
+    Prices are USD per token, shape (n_assets,). ``inf`` is all there is. Each verb returns the
+    tokens that moved, and raises ``Refused`` where the protocol forbids it: nothing moves then.
+    """
+
+    def supply(self, k: int, amount: float) -> float:
+        """Add collateral."""
+        ...
+
+    def withdraw(self, k: int, amount: float, prices: FloatArray) -> float:
+        """Take collateral back; the health factor must stay at 1 or above."""
+        ...
+
+    def borrow(self, k: int, amount: float, prices: FloatArray) -> float:
+        """Take debt; the loan to value must stay within its limit."""
+        ...
+
+    def repay(self, k: int, amount: float) -> float:
+        """Pay debt back."""
+        ...
+
+    def health(self, prices: FloatArray) -> float:
+        """Return the health factor; inf without debt."""
+        ...
+
+    def save(self) -> object:
+        """Return what ``restore`` takes to undo everything since."""
+        ...
+
+    def restore(self, saved: object) -> None:
+        """Undo everything since ``save``."""
+        ...
+
+
+class FloatVenue:
+    """A protocol's rules as kernels, on the collateral and debt of a state."""
+
+    def __init__(
+        self, state: FloatArray, parameters: FloatArray, rules: FloatArray, names: tuple[str, ...]
+    ) -> None:
+        self.collateral = race.block(state, layout.COLLATERAL, len(names))
+        self.debt = race.block(state, layout.DEBT, len(names))
+        self.parameters, self.rules, self.names = parameters, rules, names
+
+    def supply(self, k: int, amount: float) -> float:
+        """Add collateral."""
+        if not self.parameters[k, layout.THRESHOLD] > 0.0:
+            raise Refused(
+                f"{self.names[k]} must be collateral at this protocol, is not: swap first"
+            )
+        self.collateral[k] += amount
+        return amount
+
+    def withdraw(self, k: int, amount: float, prices: FloatArray) -> float:
+        """Take collateral back."""
+        held = float(self.collateral[k])
+        if amount > held * (1 + _SLACK) and amount != np.inf:
+            raise Refused(
+                f"a withdrawal of {self.names[k]} must be at most the collateral of {held:.6g}, is "
+                f"{amount:.6g}: withdraw less"
+            )
+        moved = min(amount, held)
+        self.collateral[k] = held - moved
+        if self.debt.any() and not self._may_withdraw(prices):
+            health = self.health(prices)
+            self.collateral[k] = held
+            raise Refused(
+                f"after a withdrawal the health factor must be >= 1, would be {health:.4f}: "
+                "withdraw less, or repay first"
+            )
+        return moved
+
+    def _may_withdraw(self, prices: FloatArray) -> bool:
+        if self.rules[layout.PROTOCOL] == layout.COMET:
+            return bool(kernels.can_borrow(self.collateral, self.debt, prices, self.parameters))
+        return self.health(prices) >= 1.0
+
+    def borrow(self, k: int, amount: float, prices: FloatArray) -> float:
+        """Take debt."""
+        if not amount < np.inf:
+            raise Refused("a borrowed amount must be finite, is all: name the amount")
+        self.debt[k] += amount
+        if not kernels.can_borrow(self.collateral, self.debt, prices, self.parameters):
+            self.debt[k] -= amount
+            limit = kernels.weigh_by(self.collateral, prices, self.parameters, layout.MAX_LTV)
+            owed = kernels.weigh(self.debt, prices)
+            raise Refused(
+                f"a loan may be at most {limit:,.2f} USD here, would be "
+                f"{owed + amount * prices[k]:,.2f}: borrow less, or supply first"
+            )
+        return amount
+
+    def repay(self, k: int, amount: float) -> float:
+        """Pay debt back."""
+        owed = float(self.debt[k])
+        if owed <= 0.0:
+            raise Refused(
+                f"a repayment needs a debt, there is none of {self.names[k]}: leave it out"
+            )
+        moved = min(amount, owed)
+        self.debt[k] = owed - moved
+        return moved
+
+    def health(self, prices: FloatArray) -> float:
+        """Return the health factor."""
+        return float(kernels.health_of(self.collateral, self.debt, prices, self.parameters))
+
+    def save(self) -> object:
+        """Return copies of the balances."""
+        return self.collateral.copy(), self.debt.copy()
+
+    def restore(self, saved: object) -> None:
+        """Put the balances back."""
+        self.collateral[:], self.debt[:] = saved  # type: ignore[misc]  # what save gave

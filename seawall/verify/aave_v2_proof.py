@@ -1,0 +1,241 @@
+"""Aave v2's specification against its bytecode: every number equal to the wei, or named.
+
+The evidence is that of version 3 (``aave_v3_proof``): walks of several users, and loans that sink
+and are liquidated up to three times, the whole of both markets compared after every step. Prices
+are dollars here too; the contracts call them ether, and the arithmetic knows no difference.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seawall.errors import ToolError
+from seawall.verify.aave_market import (
+    UNLIMITED,
+    Difference,
+    Market,
+    Outcome,
+    Step,
+    compare_outcomes,
+    compare_states,
+    perform,
+)
+from seawall.verify.aave_specified import UNDERFLOW, Efficiency, Listing, SpecifiedMarket
+from seawall.verify.aave_v2_contracts import PACKAGE, VERSION, AaveV2Market, deploy_aave_v2
+from seawall.verify.aave_v3_proof import Tally, describe
+from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
+from seawall.verify.evm import Evm
+from seawall.verify.packages import missing_tools
+from seawall.verify.proof import Proof
+
+START_S = 1_620_000_000  # May 2021
+STEPS_A_WALK = 250
+SCENARIOS_A_MARKET = 125
+
+
+def _listed(
+    symbol: str, decimals: int, price: int, risk: tuple[int, int, int, int], curve: tuple[int, ...]
+) -> Listing:
+    """Return a listing by ltv, threshold, bonus and reserve factor, and by its rate curve."""
+    ltv_bps, threshold_bps, bonus_bps, reserve_factor_bps = risk
+    optimal_bps, base_bps, slope1_bps, slope2_bps = curve
+    return Listing(
+        symbol=symbol,
+        decimals=decimals,
+        price=price,
+        ltv_bps=ltv_bps,
+        threshold_bps=threshold_bps,
+        bonus_bps=bonus_bps,
+        reserve_factor_bps=reserve_factor_bps,
+        protocol_fee_bps=0,
+        optimal_bps=optimal_bps,
+        base_bps=base_bps,
+        slope1_bps=slope1_bps,
+        slope2_bps=slope2_bps,
+    )
+
+
+# About what held in May 2021, but for two: LINK without a reserve factor, WBTC with a base rate, so
+# that both branches of both rules are walked.
+LISTINGS = (
+    _listed("WETH", 18, 345_612_345_678, (8000, 8250, 10_500, 1000), (6500, 0, 800, 10_000)),
+    _listed("WBTC", 8, 5_512_389_012_345, (7000, 7500, 11_000, 2000), (6500, 100, 800, 10_000)),
+    _listed("USDC", 6, 99_998_765, (8000, 8500, 10_500, 1000), (9000, 0, 400, 6000)),
+    _listed("DAI", 18, 100_012_345, (7500, 8000, 10_500, 1000), (8000, 0, 400, 7500)),
+    _listed("LINK", 18, 4_123_456_789, (7000, 7500, 11_000, 0), (4500, 0, 700, 30_000)),
+)
+SCENE = Scene(
+    units={x.symbol: 10**x.decimals for x in LISTINGS},
+    prices={x.symbol: x.price for x in LISTINGS},
+    actors=("provider", "ann", "bob", "cat"),
+)
+# A liquidation runs in a contract of its own, and the pool does not pass on why that one reverted;
+# and taking out more value than there is underflows before the health factor is looked at.
+_UNTOLD = {
+    ("LiquidationCallFailed", "InvalidBurnAmount"),
+    ("LiquidationCallFailed", UNDERFLOW),
+    ("NotEnoughLiquidityToLiquidate", UNDERFLOW),
+    (UNDERFLOW, "TransferNotAllowed"),
+}
+WALK_USERS = (*SCENE.actors, SCENE.liquidator)
+SCENARIO_USERS = (SCENE.provider, SCENE.borrower, SCENE.liquidator)
+_NO_EMODE = Efficiency(ltv_bps=0, threshold_bps=0, bonus_bps=0)
+
+
+class Twins:
+    """The contracts and the specification of one market, performing the same steps.
+
+    ``steps``: what was performed so far.
+    """
+
+    def __init__(
+        self, users: Sequence[str], rules: str = "v2", cache_folder: Path | None = None
+    ) -> None:
+        self.contracts = open_contracts(users, cache_folder)
+        self.specification = open_specification(users, rules)
+        self.steps: list[Step] = []
+
+    def follow(self, steps: Iterable[Step], tally: Tally) -> bool:
+        """Perform steps until the two differ; return whether they never did."""
+        return all(self._do(step, tally) for step in steps if step.verb != "set_emode")
+
+    def has_bad_debt(self) -> bool:
+        """Return whether the borrower owes and has nothing left; version 2 leaves it standing."""
+        state = self.contracts.user(SCENE.borrower)
+        return state.debt_base > 0 and not any(state.collateral.values())
+
+    def _do(self, step: Step, tally: Tally) -> bool:
+        self.steps.append(step)
+        theirs, ours = perform(self.contracts, step), perform(self.specification, step)
+        return tally.note(step, theirs, self._differences(theirs, ours))
+
+    def _differences(self, theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
+        yield from compare_told(theirs, ours)
+        yield from compare_states(self.contracts, self.specification)
+
+
+def compare_told(theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
+    """Yield where two outcomes differ, as far as version 2 tells why it refuses."""
+    if (theirs.refused, ours.refused) not in _UNTOLD:
+        yield from compare_outcomes(theirs, ours)
+
+
+def open_contracts(users: Sequence[str], cache_folder: Path | None = None) -> AaveV2Market:
+    """Return a fresh market in a fresh EVM.
+
+    Raises:
+        ToolError: the contracts cannot be fetched on this machine.
+    """
+    market = deploy_aave_v2(Evm(START_S), LISTINGS, cache_folder)
+    for name in users:
+        market.add_user(name)
+    return market
+
+
+def open_specification(users: Sequence[str], rules: str = "v2") -> SpecifiedMarket:
+    """Return the specification of a fresh market."""
+    return SpecifiedMarket(rules, LISTINGS, _NO_EMODE, users=users, now_s=START_S, is_synced=False)
+
+
+def run_walks(
+    tally: Tally, steps: int, rng: np.random.Generator, cache_folder: Path | None = None
+) -> None:
+    """Walk markets until so many steps are done, a fresh one every ``STEPS_A_WALK``."""
+    for done in range(0, steps, STEPS_A_WALK):
+        twins, prices = Twins(WALK_USERS, cache_folder=cache_folder), dict(SCENE.prices)
+        twins.follow(opening(SCENE), tally)
+        count = min(steps - done, STEPS_A_WALK)
+        path = walk(Dice(rng), SCENE, twins.contracts, count, prices)
+        tally.diverged += not twins.follow(path, tally)
+
+
+def run_scenarios(
+    tally: Tally,
+    scenarios: int,
+    rng: np.random.Generator,
+    *,
+    rules: str = "v2",
+    cache_folder: Path | None = None,
+) -> None:
+    """Sink loans one after the other, each in the same market as if there had been no other."""
+    for done in range(0, scenarios, SCENARIOS_A_MARKET):
+        twins = Twins(SCENARIO_USERS, rules, cache_folder)
+        twins.follow(opening(SCENE), Tally())
+        kept = twins.specification.keep()
+        for _ in range(min(scenarios - done, SCENARIOS_A_MARKET)):
+            point = twins.contracts.evm.snapshot()
+            twins.specification.restore(kept)
+            tally.scenarios += 1
+            path = scenario(Dice(rng), SCENE, twins.contracts, dict(SCENE.prices))
+            tally.diverged += not twins.follow(path, tally)
+            tally.bad_debts += twins.has_bad_debt()
+            twins.contracts.evm.revert(point)
+
+
+def prove_aave_v2(
+    *, steps: int = 2000, scenarios: int = 1000, seed: int = 0, cache_folder: Path | None = None
+) -> Proof:
+    """Hold the specification to the contracts, in random walks and scenarios."""
+    protocol, against = "Aave v2", f"bytecode of {PACKAGE} {VERSION}"
+    if reason := missing_tools():
+        return Proof(protocol=protocol, against=against, skipped=reason)
+    tally, rng = Tally(), np.random.default_rng(seed)
+    try:
+        run_walks(tally, steps, rng, cache_folder)
+        run_scenarios(tally, scenarios, rng, cache_folder=cache_folder)
+    except ToolError as error:
+        return Proof(protocol=protocol, against=against, skipped=str(error))
+    return Proof(
+        protocol=protocol,
+        against=against,
+        compared=tally.steps,
+        largest_error=tally.largest,
+        detail=tally.first or describe(tally).replace("deficits", "loans without collateral left"),
+    )
+
+
+def record(
+    users: Sequence[str], steps: Iterable[Step], cache_folder: Path | None = None
+) -> dict[str, Any]:
+    """Return what the contracts answer to some steps, ready for JSON.
+
+    A row per step with what it gave or why it was refused, and the state at the end.
+    """
+    market = open_contracts(users, cache_folder)
+    rows = []
+    for step in steps:
+        outcome = perform(market, step)
+        rows.append([*step.to_row(), outcome.refused or list(outcome.gives)])
+    return {"users": list(users), "rows": rows, "state": flatten(market)}
+
+
+def replay(recording: Mapping[str, Any]) -> list[Difference]:
+    """Return where the specification differs from a recording of the contracts."""
+    market = open_specification(recording["users"])
+    differences: list[Difference] = []
+    for *row, gave in recording["rows"]:
+        expected = Outcome((), gave) if isinstance(gave, str) else Outcome(tuple(gave), None)
+        differences += compare_told(expected, perform(market, Step.from_row(row)))
+    state = flatten(market)
+    for name, number in recording["state"].items():
+        if state.get(name, 0) != number:
+            differences.append(Difference(name, number, state.get(name, 0)))
+    return differences
+
+
+def flatten(market: Market) -> dict[str, int | list[str]]:
+    """Return every number of a market that is not 0, by name; no debt, no health factor."""
+    state: dict[str, int | list[str]] = {}
+    owners = {asset: vars(market.reserve(asset)) for asset in market.symbols}
+    owners |= {user: vars(market.user(user)) for user in market.users}
+    for owner, fields in owners.items():
+        for name, value in fields.items():
+            if isinstance(value, Mapping):
+                state |= {f"{owner}.{name}.{asset}": n for asset, n in value.items() if n}
+            elif isinstance(value, frozenset):
+                state[f"{owner}.{name}"] = sorted(value)
+            elif value not in {0, UNLIMITED}:
+                state[f"{owner}.{name}"] = value
+    return state

@@ -1,0 +1,88 @@
+"""Guard a loan: keep it from being liquidated, within limits of what may be spent."""
+
+from math import inf
+
+from seawall.action import Action
+from seawall.errors import RecipeError
+from seawall.loan_action import LOAN_ACTIONS, LoanAction, TargetHealth
+from seawall.loan_strategy import LoanStrategy
+from seawall.loan_view import LoanView
+from seawall.observation import Observation
+from seawall.preview import preview
+from seawall.rebalancing import to_health
+from seawall.units import DAY_MS
+
+
+class LiquidationProtection(LoanStrategy):
+    """The agent answers actions on the loan, or the health factor to aim at.
+
+    It may repay, add collateral, deleverage, borrow more or close the loan; a number is the health
+    factor to aim at, ``inf`` closes it.
+
+    Parameters:
+        min_reserve: USD that no action may take the wallet below; the coin for gas does not count.
+        max_spend: USD of gas, swaps, premiums and services in all; what would go beyond is refused.
+        max_actions_per_day: transactions of one UTC day.
+    """
+
+    params = (("min_reserve", 0.0), ("max_spend", inf), ("max_actions_per_day", inf))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._day, self._n_today = 0, 0
+        self.broker.set_reserve(self.p.min_reserve)
+
+    def check_parameters(self) -> None:
+        """Raise ``RecipeError`` where a limit makes no sense."""
+        super().check_parameters()
+        self.check_numbers("min_reserve", "max_spend", "max_actions_per_day")
+        if not 0 <= self.p.min_reserve < inf:
+            raise RecipeError(
+                f"strategy.min_reserve must be a finite number >= 0, is {self.p.min_reserve}: "
+                "write 0 for none"
+            )
+        for name in ("max_spend", "max_actions_per_day"):
+            if not getattr(self.p, name) > 0:
+                raise RecipeError(
+                    f"strategy.{name} must be > 0, is {getattr(self.p, name)}: leave it out for no "
+                    "limit, or take agents.do_nothing"
+                )
+
+    def permit(self, action: Action, observation: Observation) -> Action | str:
+        """Return the action, or the limit that it breaks."""
+        loan = observation.loan
+        steps = None if loan is None else self.find_steps(action, loan)
+        if loan is None or steps is None:
+            return action  # it is there already
+        return self._find_breach(steps, loan, observation.time_ms) or action
+
+    def find_steps(self, action: Action, loan: LoanView) -> LoanAction | None:
+        """Return what an action does to the loan; ``None`` where nothing."""
+        if isinstance(action, TargetHealth):
+            return to_health(loan, action.health)
+        return action if isinstance(action, LOAN_ACTIONS) else None
+
+    def _find_breach(self, steps: LoanAction, loan: LoanView, time_ms: int) -> str:
+        """Return the limit that a transaction would break, or ``""``; it is counted then."""
+        after, before = preview(loan, steps), find_reserve(loan)
+        if after.wallet_usd < min(self.p.min_reserve, before):
+            return (
+                f"min_reserve is {self.p.min_reserve:,.2f} USD, this would leave "
+                f"{after.wallet_usd:,.2f}: take less out of the wallet"
+            )
+        spent = loan.spent_usd + after.spent_usd
+        if spent > self.p.max_spend:
+            return f"max_spend is {self.p.max_spend:,.2f} USD, this would make it {spent:,.2f}"
+        day = time_ms // DAY_MS
+        if day != self._day:
+            self._day, self._n_today = day, 0
+        if self._n_today + 1 > self.p.max_actions_per_day:
+            return f"max_actions_per_day is {self.p.max_actions_per_day:g}: wait for tomorrow"
+        self._n_today += 1
+        return ""
+
+
+def find_reserve(loan: LoanView) -> float:
+    """Return what lies in the wallet now, USD, without the coin for gas."""
+    gas_coin = loan.wallet["ETH"] * loan.market_prices["ETH"]
+    return loan.wallet_usd - gas_coin
