@@ -188,6 +188,7 @@ class Result:
                 data=as_texts(stored["data"]),
                 counts={as_text(kind): int(n) for kind, n in stored["counts"].items()},
                 parts={as_text(name): float(part) for name, part in stored["parts"].items()},
+                other=None,
                 **tables,
             )
         except DAMAGE as error:

@@ -17,9 +17,9 @@ from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
 from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datetime
 from seawall.errors import AgentError, RecipeError, SeawallError
+from seawall.journal import Journal, JournalKind
 from seawall.loan_action import LOAN_ACTIONS
 from seawall.loan_view import LoanView
-from seawall.journal import Journal, JournalKind
 from seawall.market.series import TimeArray
 from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
 
@@ -287,7 +287,7 @@ class AgentStrategy(bt.Strategy):
             self._cancel(action.order_id)
         elif isinstance(action, Order):
             self._send(action, observation)
-        else:
+        elif isinstance(action, TargetWeight):
             self._aim(action, observation)
 
     def _aim(self, target: TargetWeight, observation: Observation) -> None:

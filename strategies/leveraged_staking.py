@@ -1,5 +1,7 @@
 """A staking loop: a staked token as collateral, the coin it stakes owed, leveraged."""
 
+from typing import Any
+
 from seawall.action import Action
 from seawall.errors import RecipeError
 from seawall.observation import Observation
@@ -16,7 +18,7 @@ class LeveragedStaking(LiquidationProtection):
         min_reserve, max_spend, max_actions_per_day: see ``LiquidationProtection``.
     """
 
-    params = (("max_leverage", 10.0),)
+    params: Any = (("max_leverage", 10.0),)
 
     def check_parameters(self) -> None:
         """Raise ``RecipeError`` where a limit makes no sense."""

@@ -65,7 +65,7 @@ class LiquidationProtection(LoanStrategy):
     def _find_breach(self, steps: LoanAction, loan: LoanView, time_ms: int) -> str:
         """Return the limit that a transaction would break, or ``""``; it is counted then."""
         after, before = preview(loan, steps), find_reserve(loan)
-        if after.wallet_usd < min(self.p.min_reserve, before):
+        if after.wallet_usd < min(self.p.min_reserve, before) - _CENT:
             return (
                 f"min_reserve is {self.p.min_reserve:,.2f} USD, this would leave "
                 f"{after.wallet_usd:,.2f}: take less out of the wallet"
@@ -80,6 +80,9 @@ class LiquidationProtection(LoanStrategy):
             return f"max_actions_per_day is {self.p.max_actions_per_day:g}: wait for tomorrow"
         self._n_today += 1
         return ""
+
+
+_CENT = 0.01  # USD: what "all" may be short of
 
 
 def find_reserve(loan: LoanView) -> float:

@@ -18,7 +18,7 @@ ETH_MODE = EMode(
 
 def wei(asset: str, tokens: float) -> int:
     """Return tokens in the asset's smallest unit, exact to a millionth of a token."""
-    return round(tokens * 10**6) * 10 ** (TOKENS[asset] - 6)
+    return round(tokens * 10**6) * int(10 ** (TOKENS[asset] - 6))
 
 
 def listed(asset: str, price: float, **parameters: int) -> Reserve:
@@ -32,7 +32,10 @@ def listed(asset: str, price: float, **parameters: int) -> Reserve:
     }
     curve = RateCurve.of_bps(slope1=270, slope2=8_000, optimal=9_000)
     terms = defaults | parameters
-    return Reserve(decimals=TOKENS[asset], price=round(price * DOLLAR), curve=curve, **terms)
+    reserve = Reserve(decimals=TOKENS[asset], price=round(price * DOLLAR), curve=curve)
+    for name, value in terms.items():
+        setattr(reserve, name, value)
+    return reserve
 
 
 def market(rules: str, weth: float = 2_000.0, lent: float = 1_000_000.0) -> AavePool:

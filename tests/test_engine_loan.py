@@ -154,8 +154,11 @@ def test_at_worst_a_transaction_waits_out_the_bar_of_its_block(play: Callable[..
 
     result = play(_path(*[2_000.0] * 6), repays_once)
     assert result.other is None  # a bare function is not played twice
-    sent, landed = result.transactions.loc[0, ["sent_ms", "time"]]
-    assert landed.timestamp() * 1000 - sent == HOUR_MS
+    sent_ms = int(result.transactions["sent_ms"].iloc[0])
+    landed_ms = int(
+        result.transactions["time"].astype("datetime64[ms, UTC]").astype("int64").iloc[0]
+    )
+    assert landed_ms - sent_ms == HOUR_MS
 
 
 class _RepaysOnce:

@@ -113,9 +113,7 @@ def to_lower(
 
 
 @kernel
-def to_higher(
-    collateral: float, debt: float, ratio: float, gas: float, costs: Costs
-) -> Trade:
+def to_higher(collateral: float, debt: float, ratio: float, gas: float, costs: Costs) -> Trade:
     """Return a purchase of collateral with the debt asset, up to a ratio of USD values.
 
     ``x`` solves ``debt + gas + x = ratio (collateral + out(x))``. No trade where the ratio is not
@@ -322,9 +320,7 @@ def _best_source(  # noqa: PLR0917 - a kernel takes no keywords
         if max(sells * bids[0, n + other], seizes * bids[2, n + other]) <= best:
             break
         if max(sells * bids[0, other], seizes * bids[2, other]) > best:
-            made = to_lower(
-                value[other, 0], value[other, 1], ratio, path.gas[bar], costs, way_out
-            )
+            made = to_lower(value[other, 0], value[other, 1], ratio, path.gas[bar], costs, way_out)
             if made.collateral - made.debt > best:
                 best, source = made.collateral - made.debt, other
     if not may_buy or is_flat:

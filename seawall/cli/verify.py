@@ -1,4 +1,4 @@
-"""``seawall verify``: what the protocols' specifications were compared with, and the largest error."""
+"""``seawall verify``: what the protocols' rules were compared with, and the largest error."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ def verify(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON value.")] = False,
 ) -> None:
-    """Compare the protocols' rules with their bytecode and with the chain, as far as it goes here."""
+    """Compare the protocols' rules with their bytecode and with the chain, as far as can be."""
     from seawall.verify.everything import verify_all
 
     found: list[Proof] = []
@@ -40,8 +40,8 @@ def verify(
     failed = [proof.protocol for proof in found if not proof.holds and proof.skipped is None]
     if failed:
         raise ToolError(
-            f"every comparison must hold, {', '.join(failed)} does not: a defect of Seawall, please "
-            "report it"
+            f"every comparison must hold, {', '.join(failed)} does not: a defect of Seawall, "
+            "please report it"
         )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from seawall.action import to_shown
 from seawall.agent import Agent, Answer
 from seawall.conformance.rehearsal import MakeAgent, Rehearsal, Take, rehearse
 from seawall.conformance.report import Finding
 from seawall.conformance.worlds import TestWorld, make_worlds
+from seawall.given import to_shown
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 
@@ -40,16 +40,16 @@ def _check_worlds(make_agent: MakeAgent, recipe: Recipe) -> list[Finding]:
     ordinary = worlds[0]
     first = rehearse(make_agent, ordinary, recipe)
     others = [rehearse(make_agent, world, recipe) for world in worlds[1:]]
-    findings = [_check_answers(ordinary, first), _check_views([first, *others])]
-    findings += [_check_answers(w, r) for w, r in zip(worlds[1:], others, strict=True)]
+    findings = [judge_answers(ordinary, first), judge_views([first, *others])]
+    findings += [judge_answers(w, r) for w, r in zip(worlds[1:], others, strict=True)]
     again = rehearse(make_agent, ordinary, recipe)
-    findings.append(_check_repeat(first.takes, again.takes))
+    findings.append(judge_repeat(first.takes, again.takes))
     if hasattr(first.agent, "state") or hasattr(first.agent, "restore"):
         findings.append(_check_restart(make_agent, ordinary, recipe, first.takes))
     return findings
 
 
-def _check_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
+def judge_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
     check = f"answers what is allowed: {world.name}"
     wrong = next((take for take in rehearsal.takes if take.error), None)
     if wrong is None:
@@ -63,13 +63,13 @@ def _check_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
     return Finding(check=check, passed=False, detail=f"{wrong}; {remedy}")
 
 
-def _check_views(rehearsals: Sequence[Rehearsal]) -> Finding:
+def judge_views(rehearsals: Sequence[Rehearsal]) -> Finding:
     bent = next((r.bent for r in rehearsals if r.bent), "")
     detail = f"it has written to {bent}: work on a copy" if bent else "all is as it was shown"
     return Finding(check="leaves what it is shown alone", passed=not bent, detail=detail)
 
 
-def _check_repeat(first: Sequence[Take], again: Sequence[Take]) -> Finding:
+def judge_repeat(first: Sequence[Take], again: Sequence[Take]) -> Finding:
     check = "decides the same twice in one process"
     pairs = zip(first, again, strict=True)
     other = next(((one, two) for one, two in pairs if one != two), None)

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 
-from seawall.action import to_shown
 from seawall.conformance.contract import check_contract
 from seawall.conformance.report import Finding, Report
 from seawall.conformance.tripwire import ENDS, check_future
 from seawall.conformance.worlds import default_recipe
 from seawall.engine.components import find_strategy, make_agent
 from seawall.errors import AgentError
+from seawall.given import to_shown
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.strategy import AgentStrategy

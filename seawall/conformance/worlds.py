@@ -87,7 +87,7 @@ def make_signal(recipe: Recipe, name: str) -> Signal:
 
 def make_worlds(recipe: Recipe) -> list[TestWorld]:
     """Return an ordinary world and the unpleasant ones, made for a recipe's market."""
-    short = _shorten(recipe)
+    short = shorten(recipe)
     market = short.market
     candles = {symbol: make_candles(short, symbol) for symbol in market.symbols}
     signals = {name: make_signal(short, name) for name in market.signals}
@@ -116,7 +116,7 @@ def make_worlds(recipe: Recipe) -> list[TestWorld]:
     ]
 
 
-def _shorten(recipe: Recipe) -> Recipe:
+def shorten(recipe: Recipe) -> Recipe:
     """Return the recipe with a window short enough to be tried many times."""
     market = recipe.market
     warmup_ms = min(market.warmup_ms, _LONGEST_WORLD // 2 * market.timeframe_ms)
@@ -126,7 +126,7 @@ def _shorten(recipe: Recipe) -> Recipe:
         update={
             "market": market.model_copy(
                 update={
-                    "until": _to_iso(market.since_ms + window_ms),
+                    "until": to_iso(market.since_ms + window_ms),
                     "warmup": f"{seconds}s" if seconds else "0d",
                 }
             )
@@ -134,7 +134,8 @@ def _shorten(recipe: Recipe) -> Recipe:
     )
 
 
-def _to_iso(time_ms: int) -> str:
+def to_iso(time_ms: int) -> str:
+    """Return a time as a recipe writes it."""
     return f"{np.datetime64(time_ms, 'ms')}"
 
 

@@ -29,6 +29,8 @@ class Listing:
     slope1_bps: int
     slope2_bps: int
     in_emode: bool = False
+    supply_cap: int = 0  # whole tokens; 0 is none
+    borrow_cap: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +199,8 @@ def _to_reserve(listing: Listing) -> Reserve:
         bonus_bps=listing.bonus_bps,
         reserve_factor_bps=listing.reserve_factor_bps,
         protocol_fee_bps=listing.protocol_fee_bps,
+        supply_cap=listing.supply_cap,
+        borrow_cap=listing.borrow_cap,
     )
 
 

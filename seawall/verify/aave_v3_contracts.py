@@ -295,6 +295,8 @@ class _Site:
         configurator.call("setReserveBorrowing", token, True)
         configurator.call("setReserveFactor", token, listing.reserve_factor_bps)
         configurator.call("setLiquidationProtocolFee", token, listing.protocol_fee_bps)
+        configurator.call("setSupplyCap", token, listing.supply_cap)
+        configurator.call("setBorrowCap", token, listing.borrow_cap)
 
     def set_efficiency(
         self, configurator: Contract, efficiency: Efficiency, tokens: Iterable[str]

@@ -39,8 +39,8 @@ PACKAGES: Mapping[Version, str] = {
     "v3.6": "@aave-dao/aave-v3-origin 3.6.0",
 }
 
-# Ethereum's parameters of 2023-10-31, but for two: LINK without a protocol fee, DAI without a
-# reserve factor, so that both branches of both rules are walked.
+# Ethereum's parameters of 2023-10-31, but for LINK without a protocol fee and DAI without a reserve
+# factor, so that both branches of both rules are walked; LINK has caps within reach of the walks.
 LISTINGS = (
     Listing(
         symbol="WETH",
@@ -127,6 +127,8 @@ LISTINGS = (
         base_bps=0,
         slope1_bps=700,
         slope2_bps=30_000,
+        supply_cap=4_900_000,
+        borrow_cap=3_200_000,
     ),
 )
 EFFICIENCY = Efficiency(ltv_bps=9000, threshold_bps=9300, bonus_bps=10_100)

@@ -20,10 +20,9 @@ def verify_all(
 ) -> Iterator[Proof]:
     """Yield each proof as it is done; one that cannot be run here says why.
 
-    Args:
-        data_folder: chain data, as ``defi/aave-v3/...``; what is not there is skipped.
-        steps, scenarios: random steps, and liquidations, per protocol against its bytecode.
-        seed: of the random walks.
+    ``data_folder`` holds chain data, as ``defi/aave-v3/...``; what is not there is skipped.
+    ``steps`` and ``scenarios``: random steps, and liquidations, per protocol against its bytecode,
+    drawn from ``seed``.
     """
     against_bytecode: tuple[Callable[..., Proof], ...] = (
         prove_aave_v2,

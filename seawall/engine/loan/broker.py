@@ -5,7 +5,7 @@ liquidators (``venues.lending.race``); the account at its close. A job that slee
 through many bars at once (``live_until``): the bars are the same, and so is the journal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -180,7 +180,7 @@ class LoanBroker(bt.BrokerBase):
     def live_until(
         self, stop: int, *, health_below: float, health_above: float, at_fill: bool
     ) -> int:
-        """Live on up to bar ``stop`` (not included), or to what wakes; return the last bar lived."""
+        """Live on up to bar ``stop`` (not included) or to what wakes; return the last bar."""
         self._wake[layout.HEALTH_BELOW] = health_below
         self._wake[layout.HEALTH_ABOVE] = health_above
         self._wake[layout.AT_EVENT] = float(at_fill)
@@ -361,7 +361,7 @@ class LoanBroker(bt.BrokerBase):
     def _row(self) -> int:
         return min(self.bar_now() + 1, self._lived)
 
-    def buy(self, *_args: Any, **_kwargs: Any) -> bt.Order:  # type: ignore[override]
+    def buy(self, *_args: Any, **_kwargs: Any) -> bt.Order:
         """Refuse: the job is a loan."""
         raise SeawallError(_NO_ORDERS)
 

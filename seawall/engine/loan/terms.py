@@ -131,6 +131,8 @@ def _aave_epoch(
 ) -> Epoch:
     risk = np.zeros((len(names), layout.N_PARAMETERS))
     risk[:, layout.BONUS] = 1.0
+    risk[:, layout.HEALTH_IN_BPS] = not RULES[version].health_from_sum
+    risk[:, layout.LTV_IN_BPS] = True
     borrow, supply = np.zeros(len(names)), np.zeros(len(names))
     seen_ms = at_ms + shift_ms
     emode = None

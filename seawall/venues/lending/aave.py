@@ -94,7 +94,7 @@ class AavePool:
         with self._all_or_nothing():
             return aave_operations.repay(self.market, user, asset, amount, now_s)
 
-    def liquidate(  # noqa: PLR0917 - the contract's own order
+    def liquidate(
         self,
         liquidator: str,
         user: str,

@@ -79,9 +79,13 @@ def borrow(market: Market, user: str, asset: str, amount: int, now_s: int) -> No
     check_usable(reserve, asset)
     _check_frozen(reserve, asset)
     _check_borrowable(market, account, asset)
+    if rules.emode_replaces:
+        _check_mode_lends(market, account, asset)
     shares = aave_shares.shares_more(rules, amount, borrow_index_at(rules, reserve, now_s))
     _check_supplied(market, asset, amount)
     _check_borrow_cap(market, asset, amount, shares)
+    if not rules.emode_replaces:
+        _check_mode_lends(market, account, asset)
     if not rules.checks_after_borrow:
         aave_account.check_before_borrow(market, user, asset, amount, now_s)
     if rules.is_v2:
@@ -199,7 +203,11 @@ def _check_borrowable(market: Market, account: Account, asset: str) -> None:
     in_mode = account.emode != 0
     if not reserve.is_borrowable and not (in_mode and rules.emode_replaces):
         raise Refused(f"BorrowingNotEnabled: only some assets can be borrowed, {asset} cannot")
-    if in_mode and asset not in market.emodes[account.emode].borrowable:
+
+
+def _check_mode_lends(market: Market, account: Account, asset: str) -> None:
+    rules = market.rules
+    if account.emode and asset not in market.emodes[account.emode].borrowable:
         error = "NotBorrowableInEMode" if rules.records_deficit else "InconsistentEModeCategory"
         raise Refused(
             f"{error}: mode {account.emode} lends "

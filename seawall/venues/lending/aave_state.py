@@ -114,7 +114,7 @@ class Reserve:
     @property
     def unit(self) -> int:
         """The smallest units in one whole token."""
-        return 10**self.decimals
+        return int(10**self.decimals)
 
 
 @dataclass
@@ -204,7 +204,7 @@ class Market:
 
     def base(self, whole: int) -> int:
         """Return whole units of the base currency in its smallest."""
-        return whole * 10**self.price_decimals
+        return whole * int(10**self.price_decimals)
 
     def copy(self) -> "Market":
         """Return a copy that shares only what never changes."""

@@ -1,14 +1,14 @@
 """A loan in float64: interest, health, liquidation, for every protocol; the twin of the integers.
 
 Arrays as in ``layout``. Amounts are balances in tokens, interest grows them directly. Each kernel
-equals the integer specification of its protocol to 1e-9 relative (``tests/test_lending_kernels.py``).
+equals the integer specification of its protocol to 1e-9 relative, which a test holds it to.
 
 Source: Aave ``LiquidationLogic.sol`` and ``GenericLogic.sol``, Compound ``Comet.sol``, Morpho
 ``Morpho.sol``; see the specifications for each rule.
 Left out: caps, isolation and siloed modes, grace periods, stable rates.
 """
 
-from math import inf
+from math import floor, inf
 
 from seawall.kernel import kernel
 from seawall.market.series import FloatArray
@@ -20,7 +20,9 @@ from seawall.venues.lending.layout import (
     BASE_RATE,
     BONUS,
     COMET,
+    HEALTH_IN_BPS,
     LIQUIDATION_FACTOR,
+    LTV_IN_BPS,
     MAX_LTV,
     MORPHO,
     OPTIMAL,
@@ -40,6 +42,8 @@ CLOSE_FACTOR = 0.5
 FULL_CLOSE_HEALTH = 0.95
 SMALL_USD = 2_000.0  # v3.3: a side below it may be closed whole
 DUST_USD = 1_000.0  # v3.3: what must be left where something is left
+_BPS = 1e4
+_NEARLY = 1e-6  # of a basis point: what float64 may be short of a whole one
 
 
 @kernel
@@ -56,16 +60,24 @@ def grow_compounded(rate: float, seconds: float) -> float:
 
 
 @kernel
+def grow_debt(protocol: float, rate: float, seconds: float) -> float:
+    """Return the factor by which a debt grows at a protocol: Comet's is simple interest."""
+    if protocol == COMET:
+        return grow_linear(rate, seconds)
+    return grow_compounded(rate, seconds)
+
+
+@kernel
 def borrow_rate_at(parameters: FloatArray, supplied: float, borrowed: float) -> float:
     """Return the borrow rate per year of a kinked curve; ``parameters``: one asset's row."""
     if borrowed <= 0.0 or supplied <= 0.0:
-        return parameters[BASE_RATE]
+        return float(parameters[BASE_RATE])
     used = min(borrowed / supplied, 1.0)
     optimal = parameters[OPTIMAL]
     if used <= optimal:
-        return parameters[BASE_RATE] + parameters[SLOPE_1] * used / optimal
+        return float(parameters[BASE_RATE] + parameters[SLOPE_1] * used / optimal)
     excess = (used - optimal) / (1.0 - optimal)
-    return parameters[BASE_RATE] + parameters[SLOPE_1] + parameters[SLOPE_2] * excess
+    return float(parameters[BASE_RATE] + parameters[SLOPE_1] + parameters[SLOPE_2] * excess)
 
 
 @kernel
@@ -103,6 +115,31 @@ def weigh_by(amounts: FloatArray, prices: FloatArray, parameters: FloatArray, co
 
 
 @kernel
+def limit_by(
+    collateral: FloatArray,
+    prices: FloatArray,
+    parameters: FloatArray,
+    column: int,
+    in_bps: float,
+) -> float:
+    """Return what collateral allows, USD, by ``THRESHOLD`` or ``MAX_LTV``.
+
+    With ``in_bps`` it goes through the average over the collateral, cut to whole basis points.
+    """
+    limit = weigh_by(collateral, prices, parameters, column)
+    if in_bps == 0.0:
+        return limit
+    n_held, worth = 0, 0.0
+    for i in range(len(collateral)):
+        if collateral[i] > 0.0 and parameters[i, THRESHOLD] > 0.0:
+            n_held += 1
+            worth += collateral[i] * prices[i]
+    if n_held < 2 or worth <= 0.0:  # noqa: PLR2004 - the average of one is its own
+        return limit
+    return worth * floor(limit / worth * _BPS + _NEARLY) / _BPS
+
+
+@kernel
 def health_of(
     collateral: FloatArray, debt: FloatArray, prices: FloatArray, parameters: FloatArray
 ) -> float:
@@ -110,7 +147,14 @@ def health_of(
     owed = weigh(debt, prices)
     if owed <= 0.0:
         return inf
-    return weigh_by(collateral, prices, parameters, THRESHOLD) / owed
+    in_bps = parameters[0, HEALTH_IN_BPS]
+    return limit_by(collateral, prices, parameters, THRESHOLD, in_bps) / owed
+
+
+@kernel
+def borrowable_of(collateral: FloatArray, prices: FloatArray, parameters: FloatArray) -> float:
+    """Return how much debt may be taken against collateral, USD."""
+    return limit_by(collateral, prices, parameters, MAX_LTV, parameters[0, LTV_IN_BPS])
 
 
 @kernel
@@ -119,7 +163,7 @@ def can_borrow(
 ) -> bool:
     """Return whether so much debt may be taken against so much collateral."""
     owed = weigh(debt, prices)
-    return owed <= 0.0 or owed <= weigh_by(collateral, prices, parameters, MAX_LTV)
+    return owed <= 0.0 or owed <= borrowable_of(collateral, prices, parameters)
 
 
 @kernel
@@ -199,17 +243,17 @@ def _closable(
 ) -> float:
     """Return how many tokens of debt ``j`` one liquidation may repay."""
     if protocol == AAVE_V2:
-        return debt[j] * CLOSE_FACTOR
+        return float(debt[j] * CLOSE_FACTOR)
     if protocol == AAVE_V3_0:
-        return debt[j] if health <= FULL_CLOSE_HEALTH else debt[j] * CLOSE_FACTOR
+        return float(debt[j] if health <= FULL_CLOSE_HEALTH else debt[j] * CLOSE_FACTOR)
     is_large = (
         collateral[i] * prices[i] >= SMALL_USD
         and debt[j] * prices[j] >= SMALL_USD
         and health > FULL_CLOSE_HEALTH
     )
     if not is_large:
-        return debt[j]
-    return min(debt[j], weigh(debt, prices) * CLOSE_FACTOR / prices[j])
+        return float(debt[j])
+    return float(min(debt[j], weigh(debt, prices) * CLOSE_FACTOR / prices[j]))
 
 
 @kernel
@@ -288,7 +332,7 @@ def _without_dust(
     keep = DUST_USD * (1.0 + 1e-9)
     by_debt = debt[j] - keep / prices[j]
     by_collateral = (collateral[i] * prices[i] - keep) / (parameters[i, BONUS] * prices[j])
-    return max(min(by_debt, by_collateral), 0.0)
+    return float(max(min(by_debt, by_collateral), 0.0))
 
 
 @kernel

@@ -2,8 +2,8 @@
 
 With ``n`` assets and ``f`` price feeds::
 
-    state   what is now: scalars, blocks of n, the parts of the equity change. The blocks: collateral,
-            debt, wallet, mark, collateral and debt as first taken, interest so far on each
+    state   what is now: scalars, blocks of n, the parts of the equity change. The blocks:
+            collateral, debt, wallet, mark, the first two as first taken, interest so far on each
     world   a row per bar, row 0 is the start: scalars, blocks of n, blocks of f
     trace   a row per bar, row 0 is the start: what is shown and kept
 
@@ -36,7 +36,7 @@ GAS_PRICE: Final = 1  # gwei, what a transaction of this bar pays
 GAS_KNOWN: Final = 2  # gwei, what can be known at its close
 NATIVE_OPEN: Final = 3  # USD per ETH
 NATIVE_CLOSE: Final = 4
-IS_DOWN: Final = 5  # the oracle cannot be read in a part of the bar: what needs a price is refused
+IS_DOWN: Final = 5  # it cannot be read in a part of the bar: what needs a price is refused
 IS_DARK: Final = 6  # nor in the whole bar: nobody can liquidate
 N_WORLD: Final = 7
 
@@ -53,8 +53,11 @@ N_TRACE_BLOCKS: Final = 7
 
 # parameters: a row per asset ----------------------------------------------------------------------
 (THRESHOLD, MAX_LTV, BONUS, PROTOCOL_FEE, FEED, LIQUIDATION_FACTOR, POOL_SUPPLY, POOL_DEBT,
- BASE_RATE, SLOPE_1, SLOPE_2, OPTIMAL, RESERVE_FACTOR) = range(13)  # fmt: skip
-N_PARAMETERS: Final = 13
+ BASE_RATE, SLOPE_1, SLOPE_2, OPTIMAL, RESERVE_FACTOR, HEALTH_IN_BPS,
+ LTV_IN_BPS) = range(15)  # fmt: skip
+# The last two: whether thresholds and loan to values are averaged over the collateral, in whole
+# basis points; the protocol's, the same in every row.
+N_PARAMETERS: Final = 15
 
 # rules: one row --------------------------------------------------------------------------------
 (PROTOCOL, LIQUIDATION_GAS, SWAP_FEE, DEPTH_USD, STOREFRONT, BASE_ASSET, N_FEEDS) = range(7)

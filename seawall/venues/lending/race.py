@@ -96,27 +96,44 @@ def revalue(state: FloatArray, prices: FloatArray, n: int) -> None:
 
 
 @kernel
-def accrue(state: FloatArray, row: FloatArray, parameters: FloatArray, n: int) -> None:
-    """Let one bar's interest grow collateral and debt, and those of the loan as first taken."""
-    seconds = row[layout.SECONDS]
+def accrue(
+    state: FloatArray, row: FloatArray, parameters: FloatArray, rules: FloatArray, n: int
+) -> None:
+    """Let one bar's interest grow collateral and debt."""
+    seconds, protocol = row[layout.SECONDS], rules[layout.PROTOCOL]
     supply, borrow = of_world(row, SUPPLY_RATE, n), of_world(row, BORROW_RATE, n)
     collateral, debt = block(state, COLLATERAL, n), block(state, DEBT, n)
-    first, owed = block(state, FIRST_COLLATERAL, n), block(state, FIRST_DEBT, n)
-    earned_so_far, accrued_so_far = block(state, EARNED, n), block(state, ACCRUED, n)
-    mark, parts = block(state, MARK, n), parts_of(state, n)
     for k in range(n):
         earned, paid = kernels.rates_of(parameters[k], collateral[k], debt[k], supply[k], borrow[k])
         gain = collateral[k] * (kernels.grow_linear(earned, seconds) - 1.0)
-        cost = debt[k] * (kernels.grow_compounded(paid, seconds) - 1.0)
-        collateral[k] += gain
-        debt[k] += cost
-        earned_so_far[k] += gain
-        accrued_so_far[k] += cost
-        parts[SUPPLY_INTEREST] += gain * mark[k]
-        parts[BORROW_INTEREST] -= cost * mark[k]
+        cost = debt[k] * (kernels.grow_debt(protocol, paid, seconds) - 1.0)
+        add_interest(state, k, gain, cost, n)
+
+
+@kernel
+def add_interest(state: FloatArray, k: int, gain: float, cost: float, n: int) -> None:
+    """Add interest of one asset, tokens, to collateral and debt, and book it."""
+    mark, parts = block(state, MARK, n)[k], parts_of(state, n)
+    block(state, COLLATERAL, n)[k] += gain
+    block(state, DEBT, n)[k] += cost
+    block(state, EARNED, n)[k] += gain
+    block(state, ACCRUED, n)[k] += cost
+    parts[SUPPLY_INTEREST] += gain * mark
+    parts[BORROW_INTEREST] -= cost * mark
+
+
+@kernel
+def accrue_untouched(
+    state: FloatArray, row: FloatArray, parameters: FloatArray, rules: FloatArray, n: int
+) -> None:
+    """Let one bar's interest grow collateral and debt of the loan as it was first taken."""
+    seconds, protocol = row[layout.SECONDS], rules[layout.PROTOCOL]
+    supply, borrow = of_world(row, SUPPLY_RATE, n), of_world(row, BORROW_RATE, n)
+    first, owed = block(state, FIRST_COLLATERAL, n), block(state, FIRST_DEBT, n)
+    for k in range(n):
         earned, paid = kernels.rates_of(parameters[k], first[k], owed[k], supply[k], borrow[k])
         first[k] *= kernels.grow_linear(earned, seconds)
-        owed[k] *= kernels.grow_compounded(paid, seconds)
+        owed[k] *= kernels.grow_debt(protocol, paid, seconds)
 
 
 @kernel
@@ -163,6 +180,70 @@ def standing_prices(
 
 
 @kernel
+def earn(
+    deal: tuple[float, float, float, float],
+    prices: FloatArray,
+    parameters: FloatArray,
+    rules: FloatArray,
+    i: int,
+    j: int,
+    held_usd: float,
+    gas_usd: float,
+) -> float:
+    """Return what a liquidator earns by a deal ``(repaid, seized, fee, bad debt)``, USD."""
+    if rules[layout.PROTOCOL] == layout.COMET:
+        # What the storefront sells below the oracle's price is the absorber's reward.
+        discount = rules[layout.STOREFRONT] * (1.0 - parameters[i, layout.LIQUIDATION_FACTOR])
+        return swap.liquidation_profit(
+            held_usd * (1.0 - discount), held_usd, 0.0, gas_usd,
+            rules[layout.DEPTH_USD], rules[layout.SWAP_FEE],
+        )  # fmt: skip
+    repaid, seized, fee, _ = deal
+    return swap.liquidation_profit(
+        repaid * prices[j], seized * prices[i], fee * prices[i], gas_usd,
+        rules[layout.DEPTH_USD], rules[layout.SWAP_FEE],
+    )  # fmt: skip
+
+
+@kernel
+def book_liquidation(
+    state: FloatArray,
+    event: FloatArray,
+    prices: FloatArray,
+    rules: FloatArray,
+    i: int,
+    j: int,
+    deal: tuple[float, float, float, float],
+    owed_before: float,
+    held_before: float,
+    n: int,
+) -> None:
+    """Book a deal that has been settled: its parts of the equity change, and its event.
+
+    ``owed_before`` and ``held_before`` are debt and collateral before it, USD.
+    """
+    repaid, seized, fee, bad = deal
+    parts = parts_of(state, n)
+    held = kernels.weigh(block(state, COLLATERAL, n), prices)
+    owed = kernels.weigh(block(state, DEBT, n), prices)
+    lost = (held_before - held) - (owed_before - owed)
+    is_absorbed = rules[layout.PROTOCOL] == layout.COMET
+    fee_usd = 0.0 if is_absorbed else fee * prices[i]
+    parts[LIQUIDATION_BONUS] -= lost + bad - fee_usd
+    parts[LIQUIDATION_FEE] -= fee_usd
+    parts[BAD_DEBT] += bad
+    state[layout.N_LIQUIDATIONS] += 1
+    event[layout.COLLATERAL_ASSET], event[layout.DEBT_ASSET] = i, j
+    event[layout.REPAID] = owed_before / prices[j] if is_absorbed else repaid
+    event[layout.SEIZED] = held_before / prices[i] if is_absorbed else seized
+    event[layout.REPAID_USD] = owed_before - bad if is_absorbed else repaid * prices[j]
+    event[layout.SEIZED_USD] = held_before if is_absorbed else seized * prices[i]
+    event[layout.BONUS_USD] = lost + bad - fee_usd
+    event[layout.FEE_USD], event[layout.BAD_DEBT_USD] = fee_usd, bad
+    event[layout.AT_PRICE] = prices[i]
+
+
+@kernel
 def _liquidate_all(
     state: FloatArray,
     prices: FloatArray,
@@ -176,7 +257,6 @@ def _liquidate_all(
 ) -> int:
     """Let liquidators act at one oracle price while it pays; return the number of events."""
     collateral, debt = block(state, COLLATERAL, n), block(state, DEBT, n)
-    parts = parts_of(state, n)
     for _ in range(MOST_ROUNDS):
         before = kernels.health_of(collateral, debt, prices, parameters)
         if not before < 1.0 or n_events >= len(events):
@@ -184,49 +264,19 @@ def _liquidate_all(
         i, j, wanted = kernels.find_best(collateral, debt, prices, parameters, rules)
         if wanted <= 0.0:
             break
-        repaid, seized, fee, bad = kernels.liquidate(
-            collateral, debt, prices, parameters, rules, i, j, wanted
-        )
-        owed_before = kernels.weigh(debt, prices)
-        held_before = kernels.weigh(collateral, prices)
-        is_absorbed = rules[layout.PROTOCOL] == layout.COMET
-        if is_absorbed:
-            # What the storefront sells below the oracle's price is the absorber's reward.
-            discount = rules[layout.STOREFRONT] * (1.0 - parameters[i, layout.LIQUIDATION_FACTOR])
-            pays = swap.liquidation_profit(
-                held_before * (1.0 - discount), held_before, 0.0, gas_usd,
-                rules[layout.DEPTH_USD], rules[layout.SWAP_FEE],
-            )  # fmt: skip
-        else:
-            pays = swap.liquidation_profit(
-                repaid * prices[j], seized * prices[i], fee * prices[i], gas_usd,
-                rules[layout.DEPTH_USD], rules[layout.SWAP_FEE],
-            )  # fmt: skip
-        if pays <= 0.0:
+        deal = kernels.liquidate(collateral, debt, prices, parameters, rules, i, j, wanted)
+        owed, held = kernels.weigh(debt, prices), kernels.weigh(collateral, prices)
+        if earn(deal, prices, parameters, rules, i, j, held, gas_usd) <= 0.0:
             break
         revalue(state, prices, n)
+        repaid, seized, _, bad = deal
         kernels.settle(collateral, debt, prices, parameters, rules, i, j, repaid, seized, bad)
-        lost = (held_before - kernels.weigh(collateral, prices)) - (
-            owed_before - kernels.weigh(debt, prices)
-        )
-        fee_usd = 0.0 if is_absorbed else fee * prices[i]
-        parts[LIQUIDATION_BONUS] -= lost + bad - fee_usd
-        parts[LIQUIDATION_FEE] -= fee_usd
-        parts[BAD_DEBT] += bad
         event = events[n_events]
-        event[layout.AT_BAR] = bar
-        event[layout.COLLATERAL_ASSET], event[layout.DEBT_ASSET] = i, j
-        event[layout.REPAID] = owed_before / prices[j] if is_absorbed else repaid
-        event[layout.SEIZED] = held_before / prices[i] if is_absorbed else seized
-        event[layout.REPAID_USD] = owed_before - bad if is_absorbed else repaid * prices[j]
-        event[layout.SEIZED_USD] = held_before if is_absorbed else seized * prices[i]
-        event[layout.BONUS_USD] = lost + bad - fee_usd
-        event[layout.FEE_USD], event[layout.BAD_DEBT_USD] = fee_usd, bad
+        book_liquidation(state, event, prices, rules, i, j, deal, owed, held, n)
+        event[layout.AT_BAR], event[layout.LIQUIDATOR_GAS_USD] = bar, gas_usd
         event[layout.HEALTH_BEFORE] = before
         event[layout.HEALTH_AFTER] = kernels.health_of(collateral, debt, prices, parameters)
-        event[layout.AT_PRICE], event[layout.LIQUIDATOR_GAS_USD] = prices[i], gas_usd
         n_events += 1
-        state[layout.N_LIQUIDATIONS] += 1
     return n_events
 
 
@@ -244,7 +294,7 @@ def _walk(
     gas_usd: float,
     n: int,
 ) -> int:
-    """Let the oracle go from ``last`` to ``target``; liquidators act at the first price that lets them."""
+    """Let the oracle go from ``last`` to ``target``; liquidators act as soon as they may."""
     collateral, debt = block(state, COLLATERAL, n), block(state, DEBT, n)
     prices, feeds = np.empty(n), np.empty(len(last))
     to_prices(target, ratio, parameters, prices)
@@ -282,7 +332,8 @@ def _live_one(
     ratio = of_world(row, RATIO, n)
     last, target, prices = np.empty(n_feeds), np.empty(n_feeds), np.empty(n)
     revalue(state, of_world(row, layout.OPEN, n), n)
-    accrue(state, row, parameters, n)
+    accrue(state, row, parameters, rules, n)
+    accrue_untouched(state, row, parameters, rules, n)
     low = feeds_of_world(row, FEED_LOW, n, n_feeds)
     high = feeds_of_world(row, FEED_HIGH, n, n_feeds)
     choose_feeds(first, owed, ratio, parameters, low, high, target)
@@ -344,11 +395,10 @@ def show(
     for k in range(n):
         if collateral[k] > 0.0 and np.isnan(shown[layout.SHOWN_LOW]):
             shown[layout.SHOWN_LOW] = feeds[int(parameters[k, FEED])] * of_world(row, RATIO, n)[k]
-    limit = kernels.weigh_by(collateral, prices, parameters, THRESHOLD)
-    shown[layout.SHOWN_LIMIT_USD] = limit
-    shown[layout.SHOWN_BORROWABLE_USD] = kernels.weigh_by(
-        collateral, prices, parameters, layout.MAX_LTV
+    shown[layout.SHOWN_LIMIT_USD] = kernels.limit_by(
+        collateral, prices, parameters, THRESHOLD, parameters[0, layout.HEALTH_IN_BPS]
     )
+    shown[layout.SHOWN_BORROWABLE_USD] = kernels.borrowable_of(collateral, prices, parameters)
     supply, borrow = of_world(row, SUPPLY_RATE, n), of_world(row, BORROW_RATE, n)
     for k in range(n):
         earned, paid = kernels.rates_of(parameters[k], collateral[k], debt[k], supply[k], borrow[k])
