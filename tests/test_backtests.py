@@ -23,6 +23,9 @@ def catalog(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Cata
     catalog = Catalog(tmp_path_factory.mktemp("catalog"))
     folder = shared_data / "candles" / "binance"
     import_files([folder / "ETH-USDT-1h.parquet", folder / "ETH-USDT-5m.parquet"], catalog)
+    dollars = [f"candles/binanceus/BTC-{quote}-1m.parquet" for quote in ("USDC", "USDT")]
+    others = ["gas/ethereum-avg-1d.parquet", *dollars]
+    import_files([shared_data / name for name in others], catalog)
     return catalog
 
 
@@ -38,10 +41,10 @@ def test_every_recipe_names_what_exists_and_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIMULATED_ONES)
 def test_simulated_recipes_run_anywhere_and_are_labelled(name: str) -> None:
-    """They need no data; whatever comes of them says "simulated" and trades."""
+    """They need no data; whatever comes of them says "simulated", and trades or guards a loan."""
     result = seawall.run(RECIPES[name])
     assert "simulated" in result.labels
-    assert len(result.fills) > 0
+    assert len(result.fills) > 0 or len(result.loan) > 1
     assert "simulated" in result.quality["source"].iloc[0]
 
 
@@ -55,6 +58,17 @@ def test_a_crash_recipe_runs_on_real_prices(name: str, catalog: Catalog) -> None
     assert len(result.equity) == pytest.approx(hours, rel=0.02)
     assert result.counts["decisions"] > 0
     assert result.labels == ()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("loan_20")])
+def test_a_loan_recipe_runs_through_its_crash(name: str, catalog: Catalog) -> None:
+    """On real prices: the parts add up, and the untouched loan is never healthier at worst."""
+    recipe = RECIPES[name]
+    result = seawall.run(recipe, catalog=catalog)
+    equity = result.equity["equity"]
+    assert sum(result.parts.values()) == pytest.approx(equity.iloc[-1] - equity.iloc[0], rel=1e-9)
+    assert (result.loan["untouched_health"] <= result.loan["untouched_health_best"] + 1e-9).all()
+    assert ("counterfactual" in " ".join(result.labels)) == ("2020_03" in name)
 
 
 def test_there_is_a_recipe_for_every_crash_window() -> None:

@@ -50,6 +50,7 @@ def _check_worlds(make_agent: MakeAgent, recipe: Recipe) -> list[Finding]:
 
 
 def judge_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
+    """Return whether an agent answered what is allowed in one world."""
     check = f"answers what is allowed: {world.name}"
     wrong = next((take for take in rehearsal.takes if take.error), None)
     if wrong is None:
@@ -64,12 +65,14 @@ def judge_answers(world: TestWorld, rehearsal: Rehearsal) -> Finding:
 
 
 def judge_views(rehearsals: Sequence[Rehearsal]) -> Finding:
+    """Return whether an agent left alone what it was shown."""
     bent = next((r.bent for r in rehearsals if r.bent), "")
     detail = f"it has written to {bent}: work on a copy" if bent else "all is as it was shown"
     return Finding(check="leaves what it is shown alone", passed=not bent, detail=detail)
 
 
 def judge_repeat(first: Sequence[Take], again: Sequence[Take]) -> Finding:
+    """Return whether two rehearsals of one agent decided the same."""
     check = "decides the same twice in one process"
     pairs = zip(first, again, strict=True)
     other = next(((one, two) for one, two in pairs if one != two), None)

@@ -1,0 +1,189 @@
+"""An agent that guards a loan, played through the engine: only the engine has loans to show.
+
+It is asked at every close, however long it would like to sleep, and once for either way to resolve
+what a bar does not tell.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seawall.agent import Agent, AgentInfo, Answer, Feedback, to_loan_decision
+from seawall.conformance.rehearsal import MakeAgent, Take
+from seawall.engine.run import run_in
+from seawall.engine.world import World
+from seawall.errors import AgentError
+from seawall.loan_view import LoanView
+from seawall.market.series import CANDLE_FIELDS
+from seawall.observation import Observation
+from seawall.recipe import Recipe
+
+_N_PASSES = 2  # the worst and the best
+
+
+class Guarding:
+    """One agent guarding the loan of one world through one pass.
+
+    Attributes:
+        takes: every decision so far.
+        bent: what the agent has written to, in words; ``""`` where it has left all alone.
+        fault: why it could not be replaced half-way, or ``""``.
+        exit: with what it wanted to end the process outside a decision.
+    """
+
+    def __init__(self, agent: Agent, world: World, restart: "Restart | None") -> None:
+        self.agent = agent
+        self._world, self._restart = world, restart
+        self._names = () if world.loan is None else world.loan.names
+        self._info: AgentInfo | None = None
+        self._last: Observation | None = None
+        self.takes: list[Take] = []
+        self.bent = self.fault = ""
+        self.exit: SystemExit | None = None
+
+    def begin(self) -> None:
+        """Tell the agent what it is up to."""
+        if self._info is not None:
+            rng = np.random.default_rng(0)
+            self._call("begin", replace(self._info, rng=rng))
+
+    def open(self, info: AgentInfo) -> None:
+        """Take what the engine tells, and tell the agent."""
+        self._info = info
+        self._call("begin", info)
+
+    def close(self) -> None:
+        """Tell the agent that it is over, and look whether it has written anywhere."""
+        self._look_for_writing()
+        self._call("end")
+
+    def ask(self, observation: Observation) -> Answer:
+        """Return the agent's decision, awake at the next bar; keep it, or what it raises."""
+        if self._restart is not None and len(self.takes) == self._restart.at:
+            self.fault = self._restart.replace(self, self._restart.make_agent())
+        self._last = observation
+        before = _describe(observation.loan)
+        decision = self.guard(
+            observation.time_ms,
+            lambda: to_loan_decision(
+                self.agent.decide(observation), self._names, observation.symbols
+            ),
+        )
+        if _describe(observation.loan) != before:
+            self.bent = "the loan's terms"
+        self.takes.append(Take(time_ms=observation.time_ms, decision=decision))
+        return replace(decision, wake=None)
+
+    def guard(self, time_ms: int, call: Callable[[], Any]) -> Any:
+        """Return what ``call`` returns; what it raises is kept, and raised again."""
+        try:
+            return call()
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}"
+            self.takes.append(Take(time_ms=time_ms, error=text))
+            raise
+
+    def _call(self, name: str, *arguments: object) -> None:
+        try:
+            hook = getattr(self.agent, name, None)
+            if hook is not None:
+                hook(*arguments)
+        except SystemExit as error:
+            self.exit = error
+            raise
+
+    def _look_for_writing(self) -> None:
+        """Compare the candles as they were shown last with what they were made from."""
+        if self._last is None:
+            return
+        for symbol, series in self._world.candles.items():
+            shown = self._last.history(symbol)
+            for name in ("time_ms", *CANDLE_FIELDS):
+                values = getattr(shown, name)
+                if not np.array_equal(values, getattr(series, name)[: len(values)]):
+                    self.bent = f"the candles of {symbol}"
+
+
+class Restart:
+    """When an agent is replaced half-way by a fresh one, and how."""
+
+    def __init__(
+        self, at: int, make_agent: MakeAgent, put: Callable[[Guarding, Agent], str]
+    ) -> None:
+        self.at, self.make_agent, self.replace = at, make_agent, put
+
+
+class _Seat:
+    """What the engine takes for the agent; it has the hooks that the agent has."""
+
+    def __init__(self, guarding: Guarding) -> None:
+        self._guarding = guarding
+        for name, hook in (("fit", self._fit), ("learn", self._learn)):
+            if hasattr(guarding.agent, name):
+                setattr(self, name, hook)
+
+    def begin(self, info: AgentInfo) -> None:
+        self._guarding.open(info)
+
+    def decide(self, observation: Observation) -> Answer:
+        return self._guarding.ask(observation)
+
+    def end(self) -> None:
+        self._guarding.close()
+
+    def _fit(self, history: Observation) -> None:
+        agent: Any = self._guarding.agent
+        self._guarding.guard(history.time_ms, lambda: agent.fit(history))
+
+    def _learn(self, feedback: Feedback) -> None:
+        agent: Any = self._guarding.agent
+        self._guarding.guard(feedback.known_ms, lambda: agent.learn(feedback))
+
+
+class _Fresh:
+    """Stands for an agent in memory: where the engine copies it, a seat of its own is taken."""
+
+    def __init__(self, seats: list[_Seat]) -> None:
+        self._seats = seats
+
+    def decide(self, observation: Observation) -> Answer:
+        """Never asked: the engine asks copies."""
+        raise AgentError(f"only copies are asked, at {observation.time_ms}")
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Seat:
+        del memo
+        return self._seats.pop(0)
+
+
+def guard_loan(
+    make_agent: MakeAgent, world: World, recipe: Recipe, restart: Restart | None = None
+) -> list[Guarding]:
+    """Return how fresh agents guard the loan of a whole world, one pass each.
+
+    Raises:
+        SystemExit: the agent ends the process when it is begun, ended or made.
+        AgentError: it cannot begin.
+    """
+    passes = [Guarding(make_agent(), world, restart) for _ in range(_N_PASSES)]
+    try:
+        run_in(world, recipe, agent=_Fresh([_Seat(one) for one in passes]))
+    except AgentError:
+        if not any(one.exit for one in passes):
+            raise
+    for one in passes:
+        if one.exit is not None:
+            raise one.exit
+    return passes
+
+
+def _describe(loan: LoanView | None) -> object:
+    """Return what an agent could bend of a loan, as something that stays as it is."""
+    if loan is None:
+        return None
+    terms = {
+        name: dict(value) if hasattr(value, "items") else value
+        for name, value in vars(loan.terms).items()
+    }
+    return terms, loan.health, loan.equity_usd, loan.spent_usd, dict(loan.wallet)
