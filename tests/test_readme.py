@@ -43,8 +43,17 @@ def test_the_recipe_says_the_defaults_it_claims_to() -> None:
     assert recipe.strategy.name == bare.strategy.name
 
 
+def test_the_loan_recipe_runs_and_says_the_defaults_it_claims_to() -> None:
+    """As it is printed; the oracle is that of a loan that says nothing of it."""
+    recipe = Recipe.from_toml(block("toml", "my_loan"))
+    result = seawall.run(recipe)
+    assert result.counts.get("abstained", 0) == 0
+    assert recipe.loan is not None
+    assert recipe.loan.oracle == type(recipe.loan.oracle)()
+
+
 def test_every_recipe_and_verb_that_is_named_exists() -> None:
     """Names in ``seawall run NAME`` are those of shipped recipes, or of the one it shows."""
     named = set(re.findall(r"seawall run ([a-z_0-9]+)", TEXT))
-    assert named <= {*list_names("backtests"), "my_first"}
+    assert named <= {*list_names("backtests"), "my_first", "my_loan"}
     assert "BENCH" not in TEXT

@@ -228,8 +228,15 @@ def _print_result(result: "Result") -> None:
         rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
+    if result.recipe.loan is not None:
+        rows = [*rows[:4], *_loan_rows(result)]
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
-    if result.band.pessimistic != result.band.optimistic:
+    if result.recipe.loan is not None:
+        screen.say(
+            "shown is the run in which the oracle sees each bar's worst; in the one that sees "
+            f"closes alone the total return is {screen.percent(result.band.optimistic)}"
+        )
+    elif result.band.pessimistic != result.band.optimistic:
         low, high = screen.percent(result.band.pessimistic), screen.percent(result.band.optimistic)
         screen.say(
             f"{result.band.n_ambiguous} fills depend on what bars do not tell: "
@@ -239,6 +246,26 @@ def _print_result(result: "Result") -> None:
 
     if troubles := describe_troubles(result):
         screen.say(f"the agent {troubles}")
+
+
+def _loan_rows(result: "Result") -> list[tuple[str, str, str]]:
+    """Return what happened to a loan: liquidations, lowest health, and the parts of the change."""
+    lost = result.liquidations
+    rows = [
+        ("liquidations", f"{len(lost):,}", ""),
+        ("collateral seized (USD)", screen.number(float(lost["seized_usd"].sum())), ""),
+        ("lowest health factor", screen.number(float(result.loan["min_health"].min()), 3), ""),
+        ("time below 1.1", screen.percent(float((result.loan["health"] < _NEAR).mean())), ""),
+        ("transactions", f"{len(result.transactions):,}", ""),
+    ]
+    return rows + [
+        (f"{name.replace('_', ' ')} (USD)", screen.number(part), "")
+        for name, part in result.parts.items()
+        if part
+    ]
+
+
+_NEAR = 1.1  # a health factor that is near the end
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from seawall.agent import Agent, AgentInfo, Answer, Feedback, to_loan_decision
+from seawall.agent import AgentInfo, Answer, Feedback, to_loan_decision
+from seawall.conformance.contract import restart
 from seawall.conformance.rehearsal import MakeAgent, Take
 from seawall.engine.run import run_in
 from seawall.engine.world import World
@@ -29,13 +30,16 @@ class Guarding:
     Attributes:
         takes: every decision so far.
         bent: what the agent has written to, in words; ``""`` where it has left all alone.
-        fault: why it could not be replaced half-way, or ``""``.
-        exit: with what it wanted to end the process outside a decision.
+        fault: why it could not be restarted, or ``""``.
+        exit: what it wanted to end the process with outside a decision.
     """
 
-    def __init__(self, agent: Agent, world: World, restart: "Restart | None") -> None:
-        self.agent = agent
-        self._world, self._restart = world, restart
+    def __init__(
+        self, make_agent: MakeAgent, world: World, recipe: Recipe, restart_at: int | None
+    ) -> None:
+        self.agent = make_agent()
+        self._make_agent, self._world, self._seed = make_agent, world, recipe.seed
+        self._restart_at = restart_at
         self._names = () if world.loan is None else world.loan.names
         self._info: AgentInfo | None = None
         self._last: Observation | None = None
@@ -44,9 +48,9 @@ class Guarding:
         self.exit: SystemExit | None = None
 
     def begin(self) -> None:
-        """Tell the agent what it is up to."""
+        """Tell a fresh agent what it is up to."""
         if self._info is not None:
-            rng = np.random.default_rng(0)
+            rng = np.random.default_rng(self._seed)
             self._call("begin", replace(self._info, rng=rng))
 
     def open(self, info: AgentInfo) -> None:
@@ -61,11 +65,11 @@ class Guarding:
 
     def ask(self, observation: Observation) -> Answer:
         """Return the agent's decision, awake at the next bar; keep it, or what it raises."""
-        if self._restart is not None and len(self.takes) == self._restart.at:
-            self.fault = self._restart.replace(self, self._restart.make_agent())
+        if len(self.takes) == self._restart_at:
+            self._start_again()
         self._last = observation
         before = _describe(observation.loan)
-        decision = self.guard(
+        decision: Decision = self.guard(
             observation.time_ms,
             lambda: to_loan_decision(
                 self.agent.decide(observation), self._names, observation.symbols
@@ -84,6 +88,14 @@ class Guarding:
             text = f"{type(error).__name__}: {error}"
             self.takes.append(Take(time_ms=time_ms, error=text))
             raise
+
+    def _start_again(self) -> None:
+        try:
+            self.fault = restart(self, self._make_agent())
+        except SystemExit as error:
+            self.exit = error
+        except Exception as error:  # noqa: BLE001 - whatever an agent raises is a finding
+            self.fault = f"state() or restore() raises {type(error).__name__}: {error}"
 
     def _call(self, name: str, *arguments: object) -> None:
         try:
@@ -104,15 +116,6 @@ class Guarding:
                 values = getattr(shown, name)
                 if not np.array_equal(values, getattr(series, name)[: len(values)]):
                     self.bent = f"the candles of {symbol}"
-
-
-class Restart:
-    """When an agent is replaced half-way by a fresh one, and how."""
-
-    def __init__(
-        self, at: int, make_agent: MakeAgent, put: Callable[[Guarding, Agent], str]
-    ) -> None:
-        self.at, self.make_agent, self.replace = at, make_agent, put
 
 
 class _Seat:
@@ -158,15 +161,17 @@ class _Fresh:
 
 
 def guard_loan(
-    make_agent: MakeAgent, world: World, recipe: Recipe, restart: Restart | None = None
+    make_agent: MakeAgent, world: World, recipe: Recipe, *, restart_at: int | None = None
 ) -> list[Guarding]:
     """Return how fresh agents guard the loan of a whole world, one pass each.
+
+    ``restart_at``: the decision before which another takes its place, with its ``state()``.
 
     Raises:
         SystemExit: the agent ends the process when it is begun, ended or made.
         AgentError: it cannot begin.
     """
-    passes = [Guarding(make_agent(), world, restart) for _ in range(_N_PASSES)]
+    passes = [Guarding(make_agent, world, recipe, restart_at) for _ in range(_N_PASSES)]
     try:
         run_in(world, recipe, agent=_Fresh([_Seat(one) for one in passes]))
     except AgentError:

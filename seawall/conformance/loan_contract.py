@@ -1,0 +1,75 @@
+"""The checks of an agent that guards a loan, in small worlds of the engine, in this process."""
+
+from seawall.conformance.contract import (
+    has_state,
+    judge_answers,
+    judge_exit,
+    judge_repeat,
+    judge_restart,
+    judge_views,
+)
+from seawall.conformance.loan_rehearsal import Guarding, guard_loan
+from seawall.conformance.loan_worlds import LoanTrial, make_trials
+from seawall.conformance.rehearsal import MakeAgent, Take
+from seawall.conformance.report import Finding
+from seawall.engine.world import World
+from seawall.market.catalog import Catalog
+from seawall.recipe import Recipe
+
+
+def check_loan_contract(
+    make_agent: MakeAgent, recipe: Recipe, catalog: Catalog | None = None
+) -> list[Finding]:
+    """Return what is found about a guard in an ordinary world and in the unpleasant ones.
+
+    ``catalog``: for what the recipe's loan needs beside the market's candles.
+
+    Raises:
+        RecipeError: there can be no such loan even in the ordinary world.
+        DataError: the catalog lacks what it needs.
+        AgentError: the agent cannot begin.
+    """
+    trials = make_trials(recipe, catalog or Catalog())
+    try:
+        return _check_trials(make_agent, trials)
+    except SystemExit as error:
+        return [judge_exit(error)]
+
+
+def _check_trials(make_agent: MakeAgent, trials: list[LoanTrial]) -> list[Finding]:
+    played = {trial.name: _play(make_agent, trial) for trial in trials}
+    findings = [_judge_trial(trial, played[trial.name]) for trial in trials]
+    findings.insert(1, judge_views([one.bent for passes in played.values() for one in passes]))
+    ordinary = trials[0]
+    if ordinary.world is None:
+        return findings
+    first = played[ordinary.name]
+    again = guard_loan(make_agent, ordinary.world, ordinary.recipe)
+    findings.append(judge_repeat(_all_takes(first), _all_takes(again)))
+    if has_state(first[0].agent):
+        findings.append(_check_restart(make_agent, ordinary.world, ordinary.recipe, first))
+    return findings
+
+
+def _play(make_agent: MakeAgent, trial: LoanTrial) -> list[Guarding]:
+    return [] if trial.world is None else guard_loan(make_agent, trial.world, trial.recipe)
+
+
+def _judge_trial(trial: LoanTrial, passes: list[Guarding]) -> Finding:
+    found = judge_answers(trial.name, _all_takes(passes))
+    if trial.world is not None:
+        return found
+    return Finding(check=found.check, passed=True, detail=f"left out: {trial.missing}")
+
+
+def _check_restart(
+    make_agent: MakeAgent, world: World, recipe: Recipe, first: list[Guarding]
+) -> Finding:
+    """Stop half-way, hand ``state()`` to a fresh agent, and compare."""
+    middle = len(first[0].takes) // 2
+    again = guard_loan(make_agent, world, recipe, restart_at=middle)
+    return judge_restart(_all_takes(first), _all_takes(again), again[0].fault)
+
+
+def _all_takes(passes: list[Guarding]) -> list[Take]:
+    return [take for one in passes for take in one.takes]
