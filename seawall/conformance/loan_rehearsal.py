@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seawall.agent import AgentInfo, Answer, Feedback, to_loan_decision
+from seawall.agent import AgentInfo, Answer, Decision, Feedback, to_loan_decision
 from seawall.conformance.contract import restart
 from seawall.conformance.rehearsal import MakeAgent, Take
 from seawall.engine.run import run_in
