@@ -163,6 +163,11 @@ def build_loan_world(
     loan = recipe.loan
     if loan is None:
         raise RecipeError(f"{recipe.strategy.name} guards a loan, the recipe has none: add [loan]")
+    if loan.exact:
+        raise RecipeError(
+            "loan.exact runs a protocol's integers, is true: they are not wired into a run yet; set it "
+            "to false, and see `seawall verify` for how near the kernel's rules are"
+        )
     market = recipe.market
     names = tuple(dict.fromkeys((loan.collateral, loan.debt, NATIVE)))
     first = int(np.searchsorted(clock_ms, market.since_ms, "right"))
