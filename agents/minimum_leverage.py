@@ -3,15 +3,20 @@
 from typing import ClassVar
 
 from seawall import Decision, Observation
+from seawall.rebalancing import to_health
 
 from ._parameters import number
-from ._protection import aim, need_loan, sleep
+from ._protection import need_loan, send, sleep
 
 
 class MinimumLeverage:
     """Hold the health factor at ``health``: sell down to it at the start, and when it has fallen.
 
-    It acts again below ``health`` times ``1 - band``, and never borrows more.
+    It never borrows more.
+
+    Parameters:
+        health: to aim at, > 1.
+        band: it acts again below ``health * (1 - band)``; > 0 and at most 0.9.
     """
 
     guards: ClassVar[str] = "loan"
@@ -24,7 +29,7 @@ class MinimumLeverage:
         """Deleverage where it is needed, else sleep until it is."""
         loan = need_loan(observation)
         least = self.health * (1.0 - self.band)
-        if loan.health < least and not loan.pending:
-            why = f"health {loan.health:.3f} is below {least:.3f}: to {self.health:g}"
-            return aim(loan, self.health, why=why)
-        return sleep(below=least)
+        if loan.pending or not loan.health < least:
+            return sleep(below=least)
+        why = f"health {loan.health:.3f} is below {least:.3f}: to {self.health:g}"
+        return send(to_health(loan, self.health), why)

@@ -4,6 +4,9 @@ An agent is any object with ``decide(observation)``; a bare function is one too.
 ``begin(info)``, ``fit(history)``, ``learn(feedback)``, ``state() -> bytes``, ``restore(bytes)`` and
 ``end()``. An agent that raises or answers nonsense has abstained: the engine records why and leaves
 things as they are.
+
+An agent that guards a loan says so with a class attribute, ``guards = "loan"``: it is then checked
+in a market that has one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +147,7 @@ class Feedback:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Who decides."""
+    """Who decides; the module says which other hooks and attributes it may have."""
 
     def decide(self, observation: Observation) -> Answer:
         """Return what to do now: see ``Answer`` and the README."""

@@ -38,8 +38,9 @@ class LeveragedStaking(LiquidationProtection):
             worth = sum(held * after.prices[name] for name, held in after.collateral.items())
             own = worth - after.debt_usd
             if after.debt_usd > loan.debt_usd and worth > self.p.max_leverage * own:
+                reached = f"{worth / own:.4g}" if own > 0 else "endless"
                 return (
-                    f"max_leverage is {self.p.max_leverage:g}, this would make it "
-                    f"{worth / own:.4g}: borrow less"
+                    f"max_leverage is {self.p.max_leverage:g}, this would make it {reached}: "
+                    "borrow less"
                 )
         return super().permit(action, observation)

@@ -2,7 +2,11 @@
 
 A row belongs to the future if its PERIOD ends after t: a candle is known when it closes, a signal
 describes the period that starts at its timestamp, whatever its ``known_at`` claims. A funding rate
-is known when it is settled, which is its timestamp.
+is known when it is settled, which is its timestamp; a rate that a loan pays or earns is a snapshot,
+known when it was taken, its ``known_at``.
+
+What a day's gas costs on average is known when the day is over, and a loan pays it before: its
+receipts would tell. So a loan is run with the modelled gas price, which follows the bars.
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +16,15 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from seawall.conformance.loan_worlds import ABSENT, to_world
 from seawall.conformance.worlds import VENUE, make_candles, make_signal
 from seawall.engine.feed import resample
-from seawall.engine.world import build_world
+from seawall.engine.world import World, build_world
 from seawall.market.catalog import Catalog
 from seawall.market.manifest import Filters
-from seawall.market.series import Candles, Series, SeriesKey, Signal
+from seawall.market.series import Candles, Series, Signal
 from seawall.recipe import SIMULATED, Recipe
-from seawall.units import DAY_MS, split_symbol
+from seawall.units import DAY_MS, split_symbol, to_duration_ms
 
 Change = Literal["cut", "up", "down"]
 CHANGES: tuple[Change, ...] = ("cut", "up", "down")
@@ -31,10 +36,15 @@ _COARSE = "1h"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Known:
-    """One series that a run could reach, with its order grid."""
+    """One series that a run could reach, with its order grid.
+
+    Attributes:
+        is_snapshot: a signal of which ``known_at`` says when a value is known.
+    """
 
     series: Series
     filters: Filters
+    is_snapshot: bool = False
 
 
 def gather(recipe: Recipe, catalog: Catalog | None) -> tuple[Recipe, list[Known]]:
@@ -42,27 +52,68 @@ def gather(recipe: Recipe, catalog: Catalog | None) -> tuple[Recipe, list[Known]
 
     A simulated or made-up market is written out, as bars and as hours, because what is generated
     during a run has no future that could be cut.
+
+    Raises:
+        RecipeError: there can be no such market, or no such loan.
+        DataError: the catalog lacks what it needs.
     """
+    catalog = catalog or Catalog()
+    if recipe.market.venue not in (SIMULATED, VENUE):
+        known = _stored(recipe, catalog)
+        if recipe.loan is None:
+            return recipe, known
+        return _settle_loan(recipe, build_world(recipe, catalog, offline=True), known)
+    world = _make_world(recipe, catalog)
+    return _settle_loan(_write_out(recipe), world, _made(recipe, world))
+
+
+def _make_world(recipe: Recipe, catalog: Catalog) -> World:
     market = recipe.market
-    if market.venue not in (SIMULATED, VENUE):
-        return recipe, _stored(recipe, catalog or Catalog())
     if market.venue == SIMULATED:
-        world = build_world(recipe, catalog or Catalog(), offline=True)
-        made = [_under(VENUE, candles) for candles in world.candles.values()]
-        others: list[Series] = list(world.signals.values())
-    else:
-        made = [make_candles(recipe, symbol) for symbol in market.symbols]
-        others = [make_signal(recipe, name) for name in market.signals]
-    hour_ms = SeriesKey("candles", VENUE, "", _COARSE).timeframe_ms
-    if market.timeframe_ms < hour_ms and hour_ms % market.timeframe_ms == 0:
+        return build_world(recipe, catalog, offline=True)
+    candles = {symbol: make_candles(recipe, symbol) for symbol in market.symbols}
+    signals = {name: make_signal(recipe, name) for name in market.signals}
+    return to_world(candles, signals, recipe, catalog)
+
+
+def _made(recipe: Recipe, world: World) -> list[Known]:
+    made = [_under(VENUE, candles) for candles in world.candles.values()]
+    others: list[Series] = list(world.signals.values())
+    bar_ms, hour_ms = recipe.market.timeframe_ms, to_duration_ms(_COARSE)
+    if bar_ms < hour_ms and hour_ms % bar_ms == 0:
         others += [resample(candles, _COARSE) for candles in made]
-    settings: dict[str, object] = {"market.venue": VENUE}
-    if market.crash is not None:  # it is in the bars by now
-        plain = {k: v for k, v in recipe.to_dict().items() if k != "market"}
-        kept = market.model_dump(by_alias=True, exclude_none=True, exclude={"crash"})
-        recipe = Recipe.from_dict({**plain, "market": {**kept, "venue": VENUE}})
-        settings = {}
-    known = [Known(series=one, filters=Filters()) for one in [*made, *others]]
+    return [Known(series=one, filters=Filters()) for one in [*made, *others]]
+
+
+def _write_out(recipe: Recipe) -> Recipe:
+    """Return the recipe for a market that is stored: its crash and its prices are in the bars."""
+    market = recipe.market
+    plain = {k: v for k, v in recipe.to_dict().items() if k != "market"}
+    made = {"crash", "start_prices"}
+    kept = market.model_dump(by_alias=True, exclude_none=True, exclude=made)
+    return Recipe.from_dict({**plain, "market": {**kept, "venue": VENUE}})
+
+
+def _settle_loan(recipe: Recipe, world: World, known: list[Known]) -> tuple[Recipe, list[Known]]:
+    """Return both as a loan needs them: what it reads is there, whatever is cut off.
+
+    Where its rates come from is said: a window that is cut off could find dated ones for all of it.
+    """
+    loan = recipe.loan
+    if loan is None or world.loan is None:
+        return recipe, known
+    there = {one.series.key for one in known}
+    more = [one for one in world.loan.extra if one.key not in there]
+    known = known + [Known(series=one, filters=Filters()) for one in more]
+    rates = {
+        one.key
+        for one in world.loan.extra
+        if isinstance(one, Signal) and one.key.venue == loan.rates.series
+    }
+    settings: dict[str, object] = {"loan.gas.source": "model", "loan.gas.series": ABSENT}
+    if loan.rates.source == "dated":
+        settings["loan.rates.source"] = "series" if rates else "strategy"
+    known = [replace(one, is_snapshot=one.series.key in rates) for one in known]
     return recipe.with_settings(settings), known
 
 
@@ -71,14 +122,22 @@ def write_future(
 ) -> None:
     """Write a catalog in which what follows ``time_ms`` is changed; ``None``: nothing is."""
     for one in known:
-        series = one.series if change is None else alter(one.series, change, time_ms)
+        series = one.series
+        if change is not None:
+            series = alter(series, change, time_ms, is_snapshot=one.is_snapshot)
         root.write(series, fetched_ms=None, filters=one.filters)
 
 
-def alter(series: Series, change: Change, time_ms: int) -> Series:
-    """Return the series with every row whose period ends after ``time_ms`` cut or scrambled."""
-    length_ms = 0 if series.key.kind == "funding" else series.key.timeframe_ms
-    is_future = series.time_ms + length_ms > time_ms
+def alter(series: Series, change: Change, time_ms: int, *, is_snapshot: bool = False) -> Series:
+    """Return the series with every row whose period ends after ``time_ms`` cut or scrambled.
+
+    ``is_snapshot``: with every row that is known after it.
+    """
+    if is_snapshot and isinstance(series, Signal):
+        is_future = series.known_ms > time_ms
+    else:
+        length_ms = 0 if series.key.kind == "funding" else series.key.timeframe_ms
+        is_future = series.time_ms + length_ms > time_ms
     if change == "cut":
         return _keep(series, ~is_future)
     level = _LEVEL if change == "up" else 1 / _LEVEL

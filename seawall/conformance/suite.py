@@ -4,18 +4,23 @@ import json
 from collections.abc import Callable, Mapping
 
 from seawall.conformance.contract import check_contract
+from seawall.conformance.loan_contract import check_loan_contract
+from seawall.conformance.loan_worlds import default_loan_recipe
 from seawall.conformance.report import Finding, Report
 from seawall.conformance.tripwire import ENDS, check_future
 from seawall.conformance.worlds import default_recipe
 from seawall.engine.components import find_strategy, make_agent
-from seawall.errors import AgentError
+from seawall.errors import AgentError, RecipeError
 from seawall.given import to_shown
+from seawall.loan_strategy import LoanStrategy
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.strategy import AgentStrategy
+from seawall.workspace import load
 
 Advance = Callable[[int, int], None]
-_JOB_AGENT = "agents.sma_cross"  # who does a job that is checked without a recipe of its own
+# Who does a job that is checked without a recipe of its own.
+_JOB_AGENT, _LOAN_AGENT = "agents.sma_cross", "agents.defi_saver"
 
 
 def check_agent(
@@ -31,18 +36,26 @@ def check_agent(
     Args:
         name: ``sma_cross`` or ``agents.sma_cross``, or what else a recipe may name.
         recipe: the market it is checked in, for an agent that needs certain signals or symbols; a
-            small made-up one if None. Only one that names a venue needs stored data.
+            small made-up one if None, with a loan for an agent that ``guards = "loan"``. Only one
+            that names a venue needs stored data.
         parameters: of the agent; the recipe's own if it names this agent and this is None.
         catalog: where the recipe's data are; the default one if None.
         progress: called with runs done and runs in all.
 
     Raises:
         WorkspaceError: there is no such agent.
-        RecipeError: its parameters are not allowed.
+        RecipeError: its parameters are not allowed, or it guards a loan and the recipe has none.
         AgentError: the recipe cannot be run at all, and the contract's checks do not say why.
     """
-    job = to_agent_recipe(name, recipe or default_recipe(), parameters)
-    findings = check_contract(lambda: make_agent(job), job)
+    job = to_agent_recipe(name, recipe or find_default(name), parameters)
+    if job.loan is None and guards_loan(name):
+        raise RecipeError(
+            f"{name} guards a loan, the recipe has none: name one with [loan], or leave it out"
+        )
+    if job.loan is None:
+        findings = check_contract(lambda: make_agent(job), job)
+    else:
+        findings = check_loan_contract(lambda: make_agent(job), job, catalog)
     try:
         findings += check_future(job, catalog=catalog, progress=progress)
     except AgentError as error:
@@ -63,11 +76,42 @@ def check_strategy(
     """Return what the conformance suite finds about a strategy, plain backtrader code included.
 
     Arguments and errors are as in ``check_agent``. A job for agents is checked with the recipe's
-    agent, or with a moving-average cross.
+    agent, or with a moving-average cross; one that guards a loan with ``defi_saver``.
     """
-    job = to_strategy_recipe(name, recipe or default_recipe(), parameters)
+    job = to_strategy_recipe(name, recipe or find_default(name, "strategies"), parameters)
     findings = check_future(job, catalog=catalog, progress=progress)
     return Report(name=_qualified("strategies", name), findings=tuple(findings))
+
+
+def guards_loan(name: str) -> bool:
+    """Return whether an agent says that it guards a loan.
+
+    Raises:
+        WorkspaceError: there is no such agent.
+    """
+    return getattr(_load("agents", name), "guards", "") == "loan"
+
+
+def find_default(name: str, kind: str = "agents") -> Recipe:
+    """Return the recipe that an agent or a strategy is checked with unless one is given.
+
+    Raises:
+        WorkspaceError: there is no such agent or strategy.
+    """
+    if kind == "agents":
+        return default_loan_recipe() if guards_loan(name) else default_recipe()
+    found = _load(kind, name)
+    is_loan_job = isinstance(found, type) and issubclass(found, LoanStrategy)
+    return default_loan_recipe() if is_loan_job else default_recipe()
+
+
+def _load(kind: str, name: str) -> object:
+    """Return an agent or a strategy; ``None`` where it ends the process: its checks say so."""
+    try:
+        found: object = load(_qualified(kind, name))
+    except SystemExit:
+        return None
+    return found
 
 
 def to_agent_recipe(
@@ -100,7 +144,8 @@ def to_strategy_recipe(
     if not issubclass(found, AgentStrategy):
         return job
     agent = base.agent
-    wanted = {"name": _JOB_AGENT} if agent is None else {"name": agent.name, **agent.parameters}
+    usual = _LOAN_AGENT if issubclass(found, LoanStrategy) else _JOB_AGENT
+    wanted = {"name": usual} if agent is None else {"name": agent.name, **agent.parameters}
     return _with_section(job, "agent", wanted)
 
 

@@ -1,8 +1,8 @@
 """Runs of the tripwire in processes of their own: ``python -m seawall.conformance.worker JOBS``.
 
 ``JOBS`` is a JSON list of ``Job``. Each writes JSON: every decision, refusal and order that was
-asked for, with its time; the files that were read past the catalog; and the error that ended
-the run, if one did.
+asked for, and what became of a loan, with its time; the files that were read past the catalog; and
+the error that ended the run, if one did.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import backtrader as bt
+import pandas as pd
 
 from seawall.conformance.reads import Reads
 from seawall.engine.run import run
@@ -24,7 +25,9 @@ from seawall.units import DAY_MS
 
 ORIGINAL_CATALOG = "SEAWALL_TRIPWIRE_ORIGINAL"  # where the catalog that is copied from lies
 RUN_SECONDS = 900  # what runs longer is ended
-_SAID = ("decision", "abstained", "refused", "note")
+_SAID = ("decision", "abstained", "refused", "note", "sent")
+_HAPPENED = ("liquidated", "done", "failed")  # to a loan
+_AT_OPEN = ("note", "done", "failed")  # of a loan: at the open of a bar, and known by its close
 _EPOCH_DAY = 719_163  # the ordinal of 1970-01-01, from which backtrader's float days count
 
 
@@ -73,18 +76,29 @@ def trace_run(recipe: Recipe) -> dict[str, object]:
     trace.record_orders()
     reads = Reads(catalog=os.environ[VARIABLE], original=os.environ.get(ORIGINAL_CATALOG, ""))
     reads.listen()
-    error, said = "", []
+    error = ""
+    told: dict[str, list[Event]] = {"said": [], "happened": []}
     try:
         journal = run(recipe, catalog=Catalog(), offline=True).journal
-        rows = journal[journal["kind"].isin(_SAID)]
-        times = rows["time_ms"].tolist()
-        for time_ms, kind, text, why in zip(
-            times, rows["kind"], rows["text"], rows["reason"], strict=True
-        ):
-            said.append(Event(int(time_ms), _anonymous(f"{kind}: {text} ({why})")))
+        told = {
+            "said": _list(journal, _SAID, recipe),
+            "happened": _list(journal, _HAPPENED, recipe),
+        }
     except (Exception, SystemExit) as failure:  # noqa: BLE001 - its parent reports what ended a run
         error = _anonymous(f"{type(failure).__name__}: {failure}")
-    return {"said": said, "orders": trace.orders, "files": sorted(reads.files), "error": error}
+    return {**told, "orders": trace.orders, "files": sorted(reads.files), "error": error}
+
+
+def _list(journal: pd.DataFrame, kinds: tuple[str, ...], recipe: Recipe) -> list[Event]:
+    """Return the entries of some kinds, each at the time at which all of it is known."""
+    rows = journal[journal["kind"].isin(kinds)]
+    late_ms = 0 if recipe.loan is None else recipe.market.timeframe_ms
+    return [
+        Event(int(t) + (late_ms if kind in _AT_OPEN else 0), _anonymous(f"{kind}: {text} ({why})"))
+        for t, kind, text, why in zip(
+            rows["time_ms"], rows["kind"], rows["text"], rows["reason"], strict=True
+        )
+    ]
 
 
 def main(jobs: Path) -> None:
