@@ -165,8 +165,8 @@ def build_loan_world(
         raise RecipeError(f"{recipe.strategy.name} guards a loan, the recipe has none: add [loan]")
     if loan.exact:
         raise RecipeError(
-            "loan.exact runs a protocol's integers, is true: they are not wired into a run yet; set "
-            "it to false, and see `seawall verify` for how near the rules are"
+            "loan.exact runs a protocol's integers, is true: they are not wired into a run yet; "
+            "set it to false; `seawall verify` says how near the rules are"
         )
     market = recipe.market
     names = tuple(dict.fromkeys((loan.collateral, loan.debt, NATIVE)))
