@@ -23,7 +23,8 @@ from seawall.venues.swap import cost_of
 
 TOLERANCE = 1e-3  # closer than this share to its target, a health factor is there
 MARGIN = 0.03  # share by which a swap may bring less than seen, where a step must name an amount
-GUARD = 0.01  # share by which a limit of the protocol is kept away from
+GUARD = 0.01  # share by which borrowing keeps off the protocol's limit
+CROSSING = 0.10  # likewise on the way to a repayment: closer to the limit a flash loan is safer
 INTEREST = 1e-4  # share of a debt that may accrue until the block: a day at 3.65 % a year
 MAX_ROUNDS = 8  # of withdraw, swap, repay in one bundle, where there are no flash loans
 
@@ -216,11 +217,15 @@ class _Plan:
         self._add(Repay(asset=self.d, amount=inf if is_free else brought * (1 - MARGIN)))
 
     def withdrawable(self) -> float:
-        """Return the collateral tokens that may leave now, and keep off the limit by ``GUARD``."""
+        """Return the collateral tokens that may leave now, and keep off the protocol's limit.
+
+        By ``CROSSING`` where a flash loan can do it otherwise, by ``MARGIN`` where none can.
+        """
         limit, each = self.now.limit_usd, self.limit_each
         if self.is_strict:
             limit, each = self.now.capacity_usd, self.capacity_each
-        free = limit - self.now.debt_usd * (1 + GUARD)
+        guard = CROSSING if self.terms.has_flash_loans else MARGIN
+        free = limit - self.now.debt_usd * (1 + guard)
         return min(max(free / each, 0.0), self.held)
 
     def _sale(self, target: float, premium: float) -> float:

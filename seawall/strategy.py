@@ -265,7 +265,7 @@ class AgentStrategy(bt.Strategy):
 
     def _fall_asleep(self, wake: Wake | None, now_ms: int) -> None:
         self._wake = wake or _NO_WAKE
-        if wake is None:
+        if wake is None or wake == _NO_WAKE:
             self._wake_ms = 0
         else:
             self._wake_ms = now_ms + wake.after_ms if wake.after_ms is not None else _NEVER_MS

@@ -250,8 +250,14 @@ def _compound(loan: LoanSection, names: tuple[str, ...], since_ms: int) -> LoanT
         borrow_rate=borrow,
         supply_rate=supply,
     )
-    labels = ("assumption: cUSDCv3 as it was configured at its launch",)
-    return LoanTermsOfTime(epochs=(epoch,), labels=labels, flash_premium=0.0, has_flash_loans=False)
+    labels = (
+        "assumption: cUSDCv3 as it was configured at its launch",
+        "assumption: flash loans come from Aave v3",
+    )
+    premium = _premium(loan, FLASH_PREMIUM_BPS["v3"])
+    return LoanTermsOfTime(
+        epochs=(epoch,), labels=labels, flash_premium=premium, has_flash_loans=True
+    )
 
 
 def _morpho(loan: LoanSection, names: tuple[str, ...], since_ms: int) -> LoanTermsOfTime:
