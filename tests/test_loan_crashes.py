@@ -26,9 +26,9 @@ def test_the_loan_of_may_2021_is_liquidated_where_the_price_says_so(
     """Aave v2: threshold 82.5 %, bonus 5 %, half of the debt at once.
 
     At 2021-05-10 00:00 the last close is 3,923.95. Ten WETH of equity at a health factor of 1.2 are
-    10 / (1 - 0.825 / 1.2) = 32 WETH against 32 x 3,923.95 x 0.825 / 1.2 = 86,326.90 USDC: health is
-    1 at 86,326.90 / (32 x 0.825) = 3,269.96. In a week, at 3.6 % a year for USDC and 1.6 % for WETH,
-    the debt grows by 0.07 %, the collateral by 0.03 %, so it is still within 3,269.96 +- 0.1 %.
+    10 / (1 - 0.825 / 1.2) = 32 WETH against 32 x 3,923.95 x 0.825 / 1.2 = 86,326.90 USDC: health
+    is 1 at 86,326.90 / (32 x 0.825) = 3,269.96. In a week, at 3.6 % a year for USDC and 1.6 % for
+    WETH, the debt grows by 0.07 %, the collateral by 0.03 %: it is still within 0.1 % of that.
 
     The first hour that trades below is the one from 2021-05-17 03:00 (low 3,212.00; those before
     stay above 3,363). The oracle reports in steps of at most 0.5 %, so it is liquidated between
