@@ -18,7 +18,7 @@ check: $(READY)  ## style, format, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## bars per second, as ratios to stock backtrader
+bench: $(READY)  ## bars per second, as ratios to what a user would pick instead
 	$(BIN)/python -m bench
 
 build: $(READY)  ## the wheel, into dist/

@@ -10,13 +10,10 @@ of a few runs, and ratios are to stock backtrader as it comes (with its default 
 """
 
 import multiprocessing
-import platform
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +23,7 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
+from bench.timing import describe_machine, time_run
 from seawall.engine.cerebro import Cerebro
 from seawall.engine.feed import ArrayFeed
 from seawall.engine.run import run_in
@@ -179,16 +177,6 @@ def _to_recipe(candles: Candles) -> Recipe:
     return Recipe.from_dict({"market": market, "agent": agent, "account": {"cash": CASH / 10}})
 
 
-def time_run(run: Callable[[], object], n_bars: int, n_runs: int) -> float:
-    """Return bars per second of processor time, the best of some runs."""
-    best = np.inf
-    for _ in range(n_runs):
-        start = time.process_time()
-        run()
-        best = min(best, time.process_time() - start)
-    return float(n_bars / best)
-
-
 def measure(n_bars: int = N_BARS, n_runs: int = 2, *, has_rival: bool = True) -> list[Row]:
     """Return one row per workload and engine; the rival is backtesting.py, if installed."""
     candles = load_candles(n_bars)
@@ -236,18 +224,10 @@ def _read_peak_memory() -> float:
     return float(line.split()[1]) * 1024
 
 
-def _find_version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} absent"
-
-
 def main() -> None:
     """Print the table, the machine, the versions and the peak memory."""
     packages = ("backtrader", "numpy", "numba", "pandas", "backtesting")
-    print(f"{platform.machine()}, {multiprocessing.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {', '.join(map(_find_version, packages))}")
+    print(describe_machine(packages))
     print(f"{N_BARS:,} bars; stock backtrader timed on the first {STOCK_BARS:,}\n")
     print(f"{'workload':<18}{'engine':<28}{'bars/s':>12}{'ratio':>8}")
     for row in measure():
