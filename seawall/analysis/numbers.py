@@ -5,10 +5,11 @@ from typing import Literal
 
 from seawall.units import DAY_MS, HOUR_MS, to_time_text
 
-Form = Literal["percent", "signed", "ratio", "money", "count", "tenth", "time", "span"]
+Form = Literal["percent", "signed", "ratio", "health", "money", "count", "tenth", "time", "span"]
 PERCENT: Form = "percent"
 SIGNED: Form = "signed"
 RATIO: Form = "ratio"
+HEALTH: Form = "health"
 MONEY: Form = "money"
 COUNT: Form = "count"
 TENTH: Form = "tenth"
@@ -28,6 +29,7 @@ def write_number(value: float | None, form: Form) -> str:
         PERCENT: f"{100 * value:,.2f} %",
         SIGNED: f"{100 * value:+,.2f} %",
         RATIO: f"{value:,.2f}",
+        HEALTH: f"{value:,.3f}",  # 0.998 is not 1
         MONEY: f"{value:,.2f}",
         COUNT: f"{value:,.0f}",
         TENTH: f"{value:,.1f}",

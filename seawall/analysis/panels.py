@@ -29,7 +29,7 @@ from seawall.result import Result
 
 MAX_ROWS = 5_000  # of one searchable table
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_PROSE = ("text", "reason", "source", "findings")  # columns of sentences
+_PROSE = ("text", "reason", "source", "findings", "what", "error")  # columns of sentences
 _ALWAYS_KEPT = ("abstained", "refused", "rejected", "liquidated", "reduced", "expired", "note")
 METRIC_ROWS: tuple[tuple[str, str, Form | None, str], ...] = (
     ("Return", "", None, ""),

@@ -1,4 +1,4 @@
-"""Write a result or a comparison as one HTML file that opens anywhere, offline.
+"""Write a result, a comparison or a league as one HTML file that opens anywhere, offline.
 
 The file holds its charts' library, its styles and its data; it asks the network for nothing and
 says so in its Content-Security-Policy. Long series are thinned for drawing only (see ``figures``).
@@ -9,6 +9,9 @@ from pathlib import Path
 from seawall.analysis import figures, panels
 from seawall.analysis.comparison import Comparison
 from seawall.analysis.comparison_page import comparison_page
+from seawall.analysis.league_page import league_page
+from seawall.analysis.league_table import League
+from seawall.analysis.loan_page import loan_page
 from seawall.analysis.numbers import (
     COUNT,
     PERCENT,
@@ -28,6 +31,7 @@ from seawall.analysis.page import (
     scale_tools,
     write_text,
 )
+from seawall.analysis.protection import Judgement
 from seawall.errors import ResultError
 from seawall.result import Result
 
@@ -35,8 +39,15 @@ _SHORT_WINDOW_DAYS = 100  # below it, days say more than a table of months
 _SAME = 1e-9  # total returns closer than this are one number
 
 
-def write_report(result: Result | Comparison, path: Path) -> Path:
-    """Write the report of a finished backtest or comparison to ``path`` and return it.
+def write_report(
+    result: Result | Comparison | League, path: Path, *, judgement: Judgement | None = None
+) -> Path:
+    """Write the report of a finished backtest, comparison or league to ``path`` and return it.
+
+    Args:
+        result: what is reported.
+        path: the file.
+        judgement: of a result with a loan: what it comes to beside doing nothing and hindsight.
 
     Raises:
         ResultError: the result holds no bar, or the file cannot be written.
@@ -44,11 +55,17 @@ def write_report(result: Result | Comparison, path: Path) -> Path:
     if len(result.equity) == 0:
         raise ResultError("a report needs at least one bar, the result has none: run it again")
     try:
-        if isinstance(result, Result):
-            return write_text(render(result_page(result)), path)
-        return write_text(render(comparison_page(result)), path)
+        return write_text(render(_to_page(result, judgement)), path)
     except OSError as error:
         raise ResultError(f"the report cannot be written to {path}: {error}") from None
+
+
+def _to_page(result: Result | Comparison | League, judgement: Judgement | None) -> Page:
+    if isinstance(result, Comparison):
+        return comparison_page(result)
+    if isinstance(result, League):
+        return league_page(result)
+    return result_page(result) if result.recipe.loan is None else loan_page(result, judgement)
 
 
 def result_page(result: Result) -> Page:

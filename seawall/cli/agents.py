@@ -41,6 +41,7 @@ def _check() -> None:
 def new_agent(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],
     *,
+    loan: Annotated[bool, typer.Option("--loan", help="One that guards a loan.")] = False,
     as_json: _AsJson = False,
 ) -> None:
     """Write a working agent and its test into the workspace."""
@@ -54,7 +55,8 @@ def new_agent(
     words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
     templates = Path(__file__).parent / "templates"
     for path in (agent, test):
-        template = templates / ("agent.txt" if path is agent else "test_agent.txt")
+        kind = "loan_agent.txt" if loan else "agent.txt"
+        template = templates / (kind if path is agent else f"test_{kind}")
         text = Template(template.read_text(encoding="utf-8")).substitute(words)
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -68,7 +70,7 @@ def new_agent(
         f"agent  {agent}\ntest   {test}\n"
         f"next   edit decide(), then\n"
         f"       seawall check agent {name}\n"
-        f"       seawall run demo --agent {name}\n"
+        f"       seawall run {'loan_demo' if loan else 'demo'} --agent {name}\n"
         f"       python -m pytest {test.relative_to(home)}"
     )
 

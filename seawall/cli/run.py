@@ -1,9 +1,9 @@
 """``seawall demo``, ``run``, ``compare`` and ``report``."""
 
+import fnmatch
 import re
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +14,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seawall import workspace
 from seawall.cli import screen
+from seawall.cli.loans import compare_loans, judge_loan, loan_rows, print_judgement
+from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
     from seawall.analysis.comparison import Comparison
+    from seawall.analysis.league_table import League
     from seawall.engine.world import ReportFetch
     from seawall.recipe import Recipe
     from seawall.result import Result
 
 RecipeName = Annotated[str, typer.Argument(help="A TOML file, or the name of one in backtests/.")]
+RecipeNames = Annotated[
+    str, typer.Argument(help="As for run; of loans several, with commas or as in 'loan_*_h120'.")
+]
 Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE, such as agent.fast=10.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; results/NAME-ID otherwise.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch data.")]
@@ -55,23 +61,28 @@ def run(
     loaded = _load_recipe(recipe, settings)
     loaded = to_contender(agent).recipe(loaded) if agent else loaded
     # Before the run, which may be long: a folder that will not do is not found out after it.
-    place = check_folder(out or _results() / f"{_to_file_name(loaded.name)}-{loaded.id}", LAYOUT)
-    with screen.progress(loaded.name) as advance, _fetching() as on_fetch, _prints_aside():
+    place = check_folder(
+        out or screen.results_folder() / f"{_to_file_name(loaded.name)}-{loaded.id}", LAYOUT
+    )
+    with screen.progress(loaded.name) as advance, _fetching() as on_fetch, screen.prints_aside():
         result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
+        judgement = judge_loan(result)
     folder = result.save(place)
-    report_path = write_report(result, folder / "report.html")
+    report_path = write_report(result, folder / "report.html", judgement=judgement)
     figure = _write_png(result, folder) if png else None
     if as_json:
         screen.print_json({**result.summary(), "folder": str(folder), "report": str(report_path)})
         return
     _print_result(result)
+    if judgement is not None:
+        print_judgement(judgement)
     screen.say(
         f"result  {folder}\nreport  {report_path}" + (f"\nfigure  {figure}" if figure else "")
     )
 
 
 def compare(
-    recipe: RecipeName,
+    recipe: RecipeNames,
     agents: Annotated[str, typer.Option(help="Names, separated by commas.")],
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     out: Out = None,
@@ -79,9 +90,16 @@ def compare(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare agents on one path, with cash, buy-and-hold and matched-random agents beside them."""
-    loaded = _load_recipe(recipe, settings)
-    _compare(loaded, agents, out, offline=offline, as_json=as_json)
+    """Compare agents on one path, beside cash, buy-and-hold and matched-random agents.
+
+    Guards of loans are compared beside doing nothing and hindsight, over one recipe or several:
+    names separated by commas, or with a * in them.
+    """
+    loaded = [_load_recipe(name, settings) for name in _find_recipes(recipe)]
+    if len(loaded) > 1 or loaded[0].loan is not None:
+        compare_loans(loaded, agents, out, offline=offline, as_json=as_json)
+    else:
+        _compare(loaded[0], agents, out, offline=offline, as_json=as_json)
 
 
 def demo(out: Out = None, *, as_json: AsJson = False) -> None:
@@ -122,9 +140,9 @@ def _compare(
     who = "\0".join(sorted({to_contender(name).name for name in names}))
     known = f"{recipe.id}-{sha256(who.encode()).hexdigest()[:8]}"
     place = check_folder(
-        out or _results() / f"compare-{_to_file_name(recipe.name)}-{known}", LAYOUT
+        out or screen.results_folder() / f"compare-{_to_file_name(recipe.name)}-{known}", LAYOUT
     )
-    with screen.progress(recipe.name) as advance, _fetching() as on_fetch, _prints_aside():
+    with screen.progress(recipe.name) as advance, _fetching() as on_fetch, screen.prints_aside():
         comparison = compare_agents(
             recipe, names, offline=offline, progress=advance, on_fetch=on_fetch
         )
@@ -144,10 +162,29 @@ def _load_recipe(name: str, settings: Iterable[str]) -> "Recipe":
     return recipe.with_settings(dict(parse_setting(text) for text in settings))
 
 
-def _load_stored(folder: Path) -> "Result | Comparison":
+def _find_recipes(names: str) -> list[str]:
+    """Return the names that are meant: commas separate, a ``*`` stands for anything."""
+    found: list[str] = []
+    for part in names.split(","):
+        name = part.strip()
+        matching = (
+            fnmatch.filter(workspace.list_names("backtests"), name) if "*" in name else [name]
+        )
+        if not matching:
+            raise RecipeError(
+                f"a pattern must fit a recipe, {name!r} fits none: seawall list backtests"
+            )
+        found.extend(matching)
+    return list(dict.fromkeys(found))
+
+
+def _load_stored(folder: Path) -> "Result | Comparison | League":
     from seawall.analysis.comparison import COMPARISON_FILE, Comparison
+    from seawall.analysis.league_table import LAYOUT, League
     from seawall.result import Result
 
+    if (folder / LAYOUT.file).is_file():
+        return League.load(folder)
     if (folder / COMPARISON_FILE).is_file():
         return Comparison.load(folder)
     return Result.load(folder)
@@ -156,17 +193,6 @@ def _load_stored(folder: Path) -> "Result | Comparison":
 def _to_file_name(name: str) -> str:
     """Return a recipe's name with nothing in it that a path could be made of, 60 long at most."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:60].strip("-.") or "recipe"
-
-
-def _results() -> Path:
-    return (workspace.WORKSPACE or Path.cwd()) / "results"
-
-
-@contextmanager
-def _prints_aside() -> Iterator[None]:
-    """Send what agents print to stderr: stdout is for results."""
-    with redirect_stdout(sys.stderr):
-        yield
 
 
 @contextmanager
@@ -229,7 +255,7 @@ def _print_result(result: "Result") -> None:
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
     if result.recipe.loan is not None:
-        rows = [*rows[:4], *_loan_rows(result)]
+        rows = [*rows[:4], *loan_rows(result)]
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
     if result.recipe.loan is not None:
         screen.say(
@@ -246,26 +272,6 @@ def _print_result(result: "Result") -> None:
 
     if troubles := describe_troubles(result):
         screen.say(f"the agent {troubles}")
-
-
-def _loan_rows(result: "Result") -> list[tuple[str, str, str]]:
-    """Return what happened to a loan: liquidations, lowest health, and the parts of the change."""
-    lost = result.liquidations
-    rows = [
-        ("liquidations", f"{len(lost):,}", ""),
-        ("collateral seized (USD)", screen.number(float(lost["seized_usd"].sum())), ""),
-        ("lowest health factor", screen.number(float(result.loan["min_health"].min()), 3), ""),
-        ("time below 1.1", screen.percent(float((result.loan["health"] < _NEAR).mean())), ""),
-        ("transactions", f"{len(result.transactions):,}", ""),
-    ]
-    return rows + [
-        (f"{name.replace('_', ' ')} (USD)", screen.number(part), "")
-        for name, part in result.parts.items()
-        if part
-    ]
-
-
-_NEAR = 1.1  # a health factor that is near the end
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -7,7 +7,8 @@ stdout holds one JSON value and nothing else.
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -15,6 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from seawall import workspace
 
 TEXTS = ("agent", "verdict", "found")  # columns that hold words
 PIPE_WIDTH = 200  # columns where there is no terminal: a table in a log is not cut
@@ -83,3 +86,15 @@ def percent(value: float | None, digits: int = 2) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """Return ``1,234.50``; a dash where there is no number."""
     return "-" if value is None or value != value else f"{value:,.{digits}f}"  # noqa: PLR0124 - nan
+
+
+@contextmanager
+def prints_aside() -> Iterator[None]:
+    """Send what agents print to stderr: stdout is for results."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def results_folder() -> Path:
+    """Return where results are written unless another folder is named."""
+    return (workspace.WORKSPACE or Path.cwd()) / "results"

@@ -1,0 +1,222 @@
+"""The charts of a guarded loan: health, prices, what the agent changed, gas."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from seawall.analysis.figures import line, to_ms
+from seawall.analysis.numbers import with_minus
+from seawall.analysis.page import Figure, Json, plot_text
+from seawall.analysis.protection import Price
+from seawall.market.series import FloatArray, TimeArray
+from seawall.result import Result
+
+MAX_HEALTH = 4.0  # drawn up to here: far from 1, a health factor says little
+MIN_SHOWN_USD = 0.005  # parts below half a cent are left out of the drawing
+PART_NAMES: Mapping[str, str] = {
+    "market": "market",
+    "supply_interest": "interest earned",
+    "borrow_interest": "interest paid",
+    "gas": "gas",
+    "swap_fees": "swap fees",
+    "impact": "price impact",
+    "service_fees": "service fees",
+    "flash_premiums": "flash-loan premiums",
+    "liquidation_bonus": "liquidators' bonus",
+    "liquidation_fee": "liquidation fee",
+    "bad_debt": "debt left behind",
+}
+_TIME_AXIS: Json = {"type": "date", "showgrid": False}
+_HEALTH: Json = {"hovertemplate": "%{y:.3f}"}
+_USD: Json = {"hovertemplate": "%{y:,.2f} USD"}
+
+
+def health_figure(result: Result) -> Figure:
+    """Return the health factor over time, both bounds, against the line of liquidation at 1."""
+    loan, time_ms = result.loan, to_ms(result.loan.index)
+    traces: list[Json] = []
+    for column, label, color, width in (
+        ("untouched_health", "the loan untouched, worst price", "var(--benchmark)", 1.2),
+        ("min_health_best", "bars resolved for the better", "var(--s6)", 1.2),
+        ("min_health", "bars resolved for the worse", "var(--agent)", 1.8),
+    ):
+        if column in loan:
+            drawn = line(time_ms, _finite(loan, column), label, color)
+            traces.append({**drawn, **_HEALTH, "line": {"color": color, "width": width}})
+    ends = [int(time_ms[0]), int(time_ms[-1])]
+    limit = {"color": "var(--bad)", "width": 1.5, "dash": "dash"}
+    traces.append(
+        {"type": "scatter", "mode": "lines", "name": "liquidation", "x": ends, "y": [1.0, 1.0],
+         "line": limit, "hoverinfo": "skip"}
+    )  # fmt: skip
+    traces += _action_markers(result) + _liquidation_markers(result, "health_before")
+    columns = [column for column in ("min_health", "min_health_best") if column in loan]
+    known = np.concatenate([_finite(loan, column, fill=2.0) for column in columns])
+    low, top = min(0.95, float(known.min())), float(known.max())
+    layout = {
+        "height": 420,
+        "hovermode": "closest",
+        "xaxis": dict(_TIME_AXIS),
+        "yaxis": {"title": {"text": "health factor"}, "range": [low, min(top * 1.05, MAX_HEALTH)]},
+    }
+    return Figure(id="health-chart", traces=traces, layout=layout)
+
+
+def loan_price_figure(result: Result) -> Figure:
+    """Return what the oracle said of the collateral, and at which price the loan is liquidated."""
+    loan, time_ms = result.loan, to_ms(result.loan.index)
+    traces: list[Json] = [
+        {**line(time_ms, _finite(loan, column), label, color), **_USD}
+        for column, label, color in (
+            ("oracle_low", "oracle, lowest in the bar", "var(--benchmark)"),
+            ("oracle_price", "oracle", "var(--agent)"),
+        )
+    ]
+    level = line(time_ms, _finite(loan, "liquidation_price"), "liquidation price", "var(--bad)")
+    style = {"line": {"color": "var(--bad)", "width": 1.5, "shape": "hv", "dash": "dash"}}
+    traces.append({**level, **style, **_USD})
+    traces += _liquidation_markers(result, "price")
+    layout = {
+        "height": 340,
+        "hovermode": "closest",
+        "xaxis": dict(_TIME_AXIS),
+        "yaxis": {"title": {"text": f"USD per {_collateral(result)}"}},
+    }
+    return Figure(id="loan-price-chart", traces=traces, layout=layout)
+
+
+def waterfall_figure(price: Price) -> Figure:
+    """Return what the agent changed against doing nothing, part by part, up to the whole."""
+    shown = {name: usd for name, usd in price.parts.items() if abs(usd) >= MIN_SHOWN_USD}
+    gained = 0.0 - price.price_usd
+    values = [*shown.values(), gained]
+    trace = {
+        "type": "waterfall",
+        "x": [*(PART_NAMES[name] for name in shown), "in all"],
+        "y": values,
+        "measure": [*("relative" for _ in shown), "total"],
+        "text": [with_minus(f"{usd:+,.0f}") for usd in values],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{x}: %{y:+,.2f} USD<extra></extra>",
+        "increasing": {"marker": {"color": "var(--buy)"}},
+        "decreasing": {"marker": {"color": "var(--sell)"}},
+        "totals": {"marker": {"color": "var(--muted)"}},
+        "connector": {"line": {"color": "var(--line)", "width": 1}},
+    }
+    layout = {
+        "height": 340,
+        "hovermode": "closest",
+        "showlegend": False,
+        "xaxis": {"type": "category", "showgrid": False},
+        "yaxis": {"title": {"text": "USD against doing nothing"}},
+    }
+    return Figure(id="waterfall-chart", traces=[trace], layout=layout)
+
+
+def gas_figure(result: Result) -> Figure:
+    """Return the price of gas over time, and what each transaction paid for it."""
+    time_ms, sent = to_ms(result.loan.index), result.transactions
+    gwei = line(time_ms, _finite(result.loan, "gas_gwei"), "gas price", "var(--benchmark)")
+    traces: list[Json] = [{**gwei, "hovertemplate": "%{y:,.1f} gwei"}]
+    if len(sent):
+        paid = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "paid by a transaction",
+            "x": _times(sent).tolist(),
+            "y": sent["gas_usd"].astype(float).tolist(),
+            "yaxis": "y2",
+            "marker": {"size": 9, "color": "var(--s4)", "symbol": "diamond"},
+            "hovertemplate": "%{y:,.2f} USD<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
+        }
+        traces.append(paid)
+    layout = {
+        "height": 260,
+        "hovermode": "closest",
+        "xaxis": dict(_TIME_AXIS),
+        "yaxis": {"title": {"text": "gwei"}, "rangemode": "tozero"},
+        "yaxis2": {
+            "title": {"text": "USD"},
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+        },
+    }
+    return Figure(id="gas-chart", traces=traces, layout=layout)
+
+
+def _action_markers(result: Result) -> list[Json]:
+    """Return a marker per transaction, at the health factor it led to, with its reason."""
+    sent, traces = result.transactions, []
+    for status, name, symbol, color in (
+        ("done", "transaction", "triangle-up", "var(--good)"),
+        ("failed", "failed transaction", "x", "var(--sell)"),
+    ):
+        rows = sent[sent["status"] == status]
+        if len(rows):
+            health = np.minimum(_finite(rows, "health_after", fill=MAX_HEALTH), MAX_HEALTH)
+            texts = [
+                f"{plot_text(what)}<br>{plot_text(reason or error)}"
+                for what, reason, error in zip(
+                    rows["what"], rows["reason"], rows["error"], strict=True
+                )
+            ]
+            traces.append(_markers(_times(rows), health, texts, name, (symbol, color)))
+    return traces
+
+
+def _liquidation_markers(result: Result, column: str) -> list[Json]:
+    struck = result.liquidations
+    if not len(struck):
+        return []
+    texts = [
+        f"{seized:,.4g} {plot_text(held)} seized for {repaid:,.2f} {plot_text(owed)}"
+        for seized, held, repaid, owed in zip(
+            struck["seized"],
+            struck["collateral_asset"],
+            struck["repaid"],
+            struck["debt_asset"],
+            strict=True,
+        )
+    ]
+    values = struck[column].to_numpy(dtype=np.float64)
+    return [_markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))]
+
+
+def _markers(
+    time_ms: TimeArray, values: FloatArray, texts: Sequence[str], name: str, look: tuple[str, str]
+) -> Json:
+    symbol, color = look
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": time_ms.tolist(),
+        "y": values.tolist(),
+        "text": list(texts),
+        "hovertemplate": "%{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
+        "marker": {
+            "symbol": symbol,
+            "size": 11,
+            "color": color,
+            "line": {"color": color, "width": 2},
+        },
+    }
+
+
+def _times(frame: pd.DataFrame) -> TimeArray:
+    return to_ms(pd.DatetimeIndex(frame["time"]))
+
+
+def _finite(frame: pd.DataFrame, column: str, *, fill: float = np.nan) -> FloatArray:
+    """Return a column with ``fill`` for what is no finite number: a line is broken there."""
+    values = frame[column].to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, fill)
+
+
+def _collateral(result: Result) -> str:
+    loan = result.recipe.loan
+    return plot_text(loan.collateral if loan is not None else "token")
