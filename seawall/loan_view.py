@@ -7,7 +7,9 @@ are tokens, prices USD per token, rates fractions per year.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NoReturn
 
+from seawall.errors import AgentError
 from seawall.market.series import FloatArray
 from seawall.venues.lending import layout
 
@@ -44,14 +46,31 @@ class LoanTerms:
     delay_ms: int = 0
     min_reserve_usd: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Let nobody write to what is shown: the engine's own tables are others."""
+        for name in ("threshold", "max_ltv", "bonus", "gas_units"):
+            _put(self, name, MappingProxyType(dict(getattr(self, name))))
+
 
 class LoanView:
     """A loan at one moment."""
 
     __slots__ = ("_pending", "_row", "terms")
 
+    _pending: int
+    _row: FloatArray
+    terms: LoanTerms
+
     def __init__(self, row: FloatArray, terms: LoanTerms, pending: int = 0) -> None:
-        self._row, self.terms, self._pending = row, terms, pending
+        _put(self, "_row", row)
+        _put(self, "terms", terms)
+        _put(self, "_pending", pending)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AgentError(f"what is seen of a loan is frozen: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AgentError(f"what is seen of a loan is frozen: {name} cannot be deleted")
 
     @property
     def health(self) -> float:
@@ -176,3 +195,4 @@ class LoanView:
 
 
 _GWEI = 1e-9
+_put = object.__setattr__  # what is frozen is still being made

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_conformance import LEAKS
 from test_conformance import SHIPPED as TRADERS
+from typer.testing import CliRunner
 
 from seawall import workspace
 from seawall.action import TargetWeight
 from seawall.agent import AgentInfo, Decision, Wake, as_agent
+from seawall.cli.agents import new_app
 from seawall.conformance.futures import CHANGES, Change, alter, gather, write_future
 from seawall.conformance.loan_contract import check_loan_contract
 from seawall.conformance.loan_worlds import ABSENT, default_loan_recipe, make_trials
@@ -410,9 +412,12 @@ def fill_catalog(catalog: Catalog) -> Recipe:
         since_ms=start_ms,
         start_price=23_000.0,
     )
-    for symbol in ("BTC/USDT", "BTC/USDC"):
+    peg = 1.0 + 0.002 * np.sin(np.arange(len(fine)) / 50.0)  # what a USDC pays, in USDT
+    for symbol, price in (("BTC/USDT", peg), ("BTC/USDC", np.ones(len(fine)))):
         key = SeriesKey("candles", "elsewhere", symbol, "5m")
-        catalog.write(replace(fine, key=key), fetched_ms=None)
+        names = ("open", "high", "low", "close")
+        scaled = {name: getattr(fine, name) * price for name in names}
+        catalog.write(replace(fine, key=key, **scaled), fetched_ms=None)
     days = start_ms - 40 * DAY_MS + DAY_MS * np.arange(70)
     rng = np.random.default_rng(5)
     gas_key = SeriesKey("signal", "gas", "ethereum_avg.gas_price_gwei", "1d")
@@ -465,6 +470,13 @@ def test_a_snapshot_is_known_when_it_was_taken(minute: int, change: Change) -> N
     n = int(np.searchsorted(days.known_ms, time_ms, "right"))
     assert np.array_equal(other.value[:n], days.value[:n])
     assert len(other) == n or not np.any(other.value[n:] == days.value[n:])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_series_without_a_future_stays_as_it_is(change: Change) -> None:
+    """One that a catalog has, and that has no value near the window, is empty: no warning."""
+    empty = make_signal(SHORT, SIGNAL).between(0, 1)
+    assert len(alter(empty, change, 10)) == 0
 
 
 def outcome(*times: int) -> Outcome:
@@ -568,3 +580,39 @@ def test_no_shipped_guard_knows_the_future() -> None:
         is_idle = recipe.agent is not None and recipe.agent.name == "agents.do_nothing"
         said = int(findings[-1].detail.partition(" ")[0])
         assert (said == 0) == is_idle, findings
+
+
+# The command line ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder to work in, which is no workspace yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(workspace.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    return tmp_path
+
+
+def test_new_agent_writes_a_guard(home: Path, nothing: Catalog) -> None:
+    """With ``--loan`` it says that it guards one, and keeps to the contract as it stands."""
+    ended = CliRunner().invoke(new_app, ["agent", "dike", "--loan"], catch_exceptions=False)
+    assert ended.exit_code == 0
+    assert "seawall run loan_demo --agent dike" in ended.output
+    source = (home / "agents" / "dike.py").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    exec(compile(source, "dike.py", "exec"), scope)  # noqa: S102 - our own template
+    assert scope["Dike"].guards == "loan"
+    assert fails(scope["Dike"], nothing) == {}
+
+
+@pytest.mark.slow
+def test_the_test_that_new_agent_writes_for_a_guard_passes(home: Path) -> None:
+    """The first thing that whoever guards a loan runs is green."""
+    CliRunner().invoke(new_app, ["agent", "dike", "--loan"], catch_exceptions=False)
+    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    ended = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from loan_views import make_loan
 
 from seawall.action import Action, Cancel, Order, TargetWeight, from_json, json_schema, to_json
 from seawall.agent import Decision, Wake, to_decision, to_loan_decision
@@ -215,3 +216,12 @@ def test_a_trading_job_refuses_actions_on_a_loan() -> None:
     action: Action = Repay(asset="USDC", amount=1.0)
     with pytest.raises(AgentError, match="not an action: Repay"):
         to_decision([action], ("ETH/USDT",))
+
+
+def test_what_is_seen_of_a_loan_cannot_be_written_to() -> None:
+    """Neither the row nor the terms: a cheaper gas or another loan would cheat the job's limits."""
+    loan = make_loan()
+    with pytest.raises(AgentError, match="is frozen"):
+        loan._row = loan._row
+    with pytest.raises(TypeError):
+        loan.terms.gas_units["swap"] = 0.0  # type: ignore[index]  # that is what is tried

@@ -138,6 +138,8 @@ def alter(series: Series, change: Change, time_ms: int, *, is_snapshot: bool = F
     else:
         length_ms = 0 if series.key.kind == "funding" else series.key.timeframe_ms
         is_future = series.time_ms + length_ms > time_ms
+    if not is_future.any():
+        return series
     if change == "cut":
         return _keep(series, ~is_future)
     level = _LEVEL if change == "up" else 1 / _LEVEL

@@ -72,7 +72,7 @@ def run(
     strategy_class = find_strategy(recipe)
     _check_loan(recipe, strategy_class)
     if issubclass(strategy_class, AgentStrategy) and agent is None:
-        make_agent(recipe)
+        _check_guard(recipe, make_agent(recipe))
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
     return run_in(world, recipe, agent=agent, progress=progress)
 
@@ -173,6 +173,16 @@ def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
         raise RecipeError(
             f"[loan] needs a job that guards one, the job is {name}: set strategy.name to "
             "strategies.liquidation_protection, or remove [loan]"
+        )
+
+
+def _check_guard(recipe: Recipe, agent: Agent) -> None:
+    """Raise RecipeError where a guard of loans is given a market, or a trader a loan."""
+    guards = getattr(agent, "guards", None) == "loan"
+    if guards and recipe.loan is None:
+        raise RecipeError(
+            f"{recipe.agent and recipe.agent.name} guards a loan, the recipe has none: add [loan], "
+            "and set strategy.name to strategies.liquidation_protection"
         )
 
 
