@@ -298,3 +298,52 @@ def test_an_error_is_json_too_where_json_is_asked_for(seawall: Cli) -> None:
     assert value["exit_code"] == done.code == WorkspaceError.exit_code
     assert "there is no recipe 'nosuch'" in value["error"]
     assert done.err.startswith("error: ")
+
+
+LOAN = """
+seed = 3
+[market]
+venue = "simulated"
+symbols = ["ETH/USDT"]
+timeframe = "1h"
+since = "2025-01-01"
+until = "2025-01-06"
+[strategy]
+name = "strategies.liquidation_protection"
+[agent]
+name = "agents.close_at"
+[loan]
+equity = 10.0
+leverage = 2.2
+wallet = { ETH = 1.0 }
+[loan.gas]
+source = "model"
+"""
+
+
+def test_a_loan_is_run_and_judged(seawall: Cli, folder: Path) -> None:
+    """What happened to it, what protection cost, and a report."""
+    (folder / "loan.toml").write_text(LOAN)
+    done = seawall("run", "loan.toml", "--out", "one")
+    assert done.code == 0
+    assert "lowest health factor" in done.out
+    assert "protection cost" in done.err
+    assert "Price of protection" in (folder / "one" / "report.html").read_text()
+
+
+def test_guards_of_loans_are_compared_over_several_recipes(seawall: Cli, folder: Path) -> None:
+    """Every guard, do-nothing and hindsight beside them; the league can be reported again."""
+    for name in ("calm", "other"):
+        (folder / f"{name}.toml").write_text(LOAN)
+    done = seawall("compare", "calm.toml,other.toml", "--agents", "all", "--out", "two", "--json")
+    found = json.loads(done.out)
+    assert {place["name"] for place in found["places"]} > {"do_nothing", "hindsight", "close_at"}
+    assert len(found["windows"]) == 2
+    assert seawall("report", "two").code == 0
+
+
+def test_a_pattern_that_fits_no_recipe_is_refused(seawall: Cli) -> None:
+    """The pattern is named, and where to look."""
+    done = seawall("compare", "loan_1999*", "--agents", "close_at")
+    assert done.code == RecipeError.exit_code
+    assert "fits none" in done.err

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seawall import workspace
 from seawall.cli import screen
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from seawall.recipe import Recipe
     from seawall.result import Result
 
+ALL = "all"  # in place of agents: every one that guards a loan
 _NEAR = 1.1  # a health factor that is near the end
 
 
@@ -57,6 +59,13 @@ def print_judgement(judgement: "Judgement") -> None:
     )
 
 
+def _find_guards() -> list[str]:
+    """Return every agent that guards a loan."""
+    from seawall.conformance.suite import guards_loan
+
+    return [name for name in workspace.list_names("agents") if guards_loan(name)]
+
+
 def compare_loans(
     recipes: Sequence["Recipe"], agents: str, out: Path | None, *, offline: bool, as_json: bool
 ) -> None:
@@ -67,7 +76,7 @@ def compare_loans(
     from seawall.analysis.report import write_report
     from seawall.result import check_folder
 
-    names = split_names(agents)
+    names = _find_guards() if agents == ALL else split_names(agents)
     known = "\0".join((*sorted(names), *(recipe.id for recipe in recipes)))
     folder_name = f"league-{len(recipes)}-{sha256(known.encode()).hexdigest()[:12]}"
     place = check_folder(out or screen.results_folder() / folder_name, LAYOUT)

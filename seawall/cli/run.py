@@ -83,7 +83,7 @@ def run(
 
 def compare(
     recipe: RecipeNames,
-    agents: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    agents: Annotated[str, typer.Option(help="Names, separated by commas; of loans also: all.")],
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     out: Out = None,
     *,
