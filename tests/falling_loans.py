@@ -1,6 +1,7 @@
 """A loan through eleven days of a falling price, for tests: made bars, an agent by timetable."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,15 @@ class Timetable:
         actions: Mapping[int, tuple[LoanAction, ...]],
         *,
         sleeps: bool = True,
-        **wake: float | bool,
+        wake: Wake | None = None,
     ) -> None:
-        self._actions, self._sleeps, self._wake = dict(actions), sleeps, wake
+        self._actions, self._sleeps, self._wake = dict(actions), sleeps, wake or Wake()
 
     def decide(self, observation: Observation) -> Decision:
         """Return what this hour's entry says."""
         hour = (observation.time_ms - _START_MS) // HOUR_MS
         later = [one for one in self._actions if one > hour]
         hours = min(later) - hour if later else 10_000
-        wish = Wake(after_ms=hours * HOUR_MS, **self._wake) if self._sleeps else None  # type: ignore[arg-type]
-        return Decision(actions=self._actions.get(hour, ()), reason=f"it is hour {hour}", wake=wish)
+        wish = replace(self._wake, after_ms=hours * HOUR_MS) if self._sleeps else None
+        actions = self._actions.get(hour, ())
+        return Decision(actions=actions, reason=f"hour {hour}" if actions else "", wake=wish)

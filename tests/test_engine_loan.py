@@ -318,3 +318,29 @@ def test_the_same_world_serves_many_agents(tmp_path: object) -> None:
     first, second = run_in(world, recipe), run_in(world, recipe)
     assert first.equity["equity"].tolist() == second.equity["equity"].tolist()
     assert first.parts == second.parts
+
+
+def test_an_oracle_that_was_silent_reports_no_price_in_between(
+    play: Callable[..., Result],
+) -> None:
+    """Down while the price halves: the first report after it is 1,000, and debt is left behind.
+
+    10 WETH at 1,000 are 10,000 USD against 14,000 USDC: whoever repays gets all of it at a bonus
+    of 5 %, 9,523.81 USDC, and some 4,476 USDC are lost to the lenders.
+    """
+    fault = {"asset": "WETH", "since": "2023-06-01T01:00", "until": "2023-06-01T04:00"}
+    down = {"loan.oracle.faults": [{"kind": "down", **fault}]}
+    bars = _path(2_000.0, 1_650.0, 1_300.0, 1_000.0, 1_000.0, 1_000.0)
+    steps, jump = play(bars), play(bars, **down)
+    assert steps.liquidations["bad_debt_usd"].sum() == 0
+    assert jump.liquidations["price"].iloc[0] == pytest.approx(1_000.0)
+    assert jump.liquidations["bad_debt_usd"].sum() == pytest.approx(4_476, rel=1e-3)
+
+
+def test_the_integers_run_from_a_recipe(play: Callable[..., Result]) -> None:
+    """``loan.exact``: the same liquidations, and the same equity to what six decimals allow."""
+    bars = _path(1_900.0, 1_600.0, 1_500.0, 1_650.0)
+    kernel, exact = play(bars), play(bars, **{"loan.exact": True})
+    assert len(kernel.liquidations) == len(exact.liquidations) > 0
+    ours, theirs = kernel.equity["equity"], exact.equity["equity"]
+    assert ours.iloc[-1] == pytest.approx(theirs.iloc[-1], rel=1e-8)

@@ -38,7 +38,7 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from seawall.analysis.hindsight_kernel import Path, find_best, replay
+from seawall.analysis.hindsight_kernel import Path, find_best, polish, replay, to_targets
 from seawall.errors import ResultError
 from seawall.market.series import FloatArray
 
@@ -184,8 +184,7 @@ def hindsight(
     _check(loan, n_states)
     inner = _to_path(path, loan)
     ratios, starts = _grid(inner, loan, n_states)
-    states, kinds = find_best(inner, ratios, starts)
-    held = replay(inner, ratios, starts, states, kinds)
+    held = _play(inner, ratios, starts)
     prices = np.append(path.opens[:1], path.closes)
     debt_prices = np.append(path.debt_opens[:1], path.debt_closes)
     curve = held[:, 0] * prices - held[:, 1] * debt_prices
@@ -196,11 +195,24 @@ def hindsight(
         health=_health(held, path),
         collateral=held[:, 0].copy(),
         debt=held[:, 1].copy(),
-        n_rebalances=int(np.count_nonzero(kinds)),
+        n_rebalances=int(np.count_nonzero(held[:, 2])),
         turnover=traded / float(curve.mean()) if curve.mean() > 0 else 0.0,
         gas_usd=float(held[:, 4].sum()),
         swap_cost_usd=float(held[:, 3].sum()),
         n_states=n_states,
+    )
+
+
+def _play(path: Path, ratios: FloatArray, starts: FloatArray) -> FloatArray:
+    """Return the best policy's course, or that of the polished one where it ends higher."""
+    states, kinds = find_best(path, ratios, starts)
+    place = int(states[0]) // 2
+    start = starts[place : place + 1]
+    targets, beyond = to_targets(path, ratios, states, kinds)
+    polished = polish(path, float(ratios[place]), targets, beyond)
+    courses = [replay(path, start, one) for one in (targets, polished)]
+    return max(
+        courses, key=lambda held: held[-1, 0] * path.last_price - held[-1, 1] * path.last_debt_price
     )
 
 

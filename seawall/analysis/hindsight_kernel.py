@@ -336,33 +336,80 @@ def _find_buyer(  # noqa: PLR0917 - a kernel takes no keywords
 
 
 @kernel
-def replay(
-    path: Path, ratios: FloatArray, starts: FloatArray, states: StateArray, kinds: KindArray
-) -> FloatArray:
-    """Return a policy played once more: shape (n_bars + 1, 5).
+def to_targets(
+    path: Path, ratios: FloatArray, states: StateArray, kinds: KindArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return debt tokens per collateral token after each bar's trade, and where the next state is.
 
-    Columns: net collateral and debt tokens at the start and at each close, and what the bar's open
-    sold, lost to fee and impact, and paid for gas, USD.
+    Both have shape (n_bars,); nan where nothing is traded.
+    """
+    n_bars = len(path.price)
+    targets, beyond = np.full(n_bars, nan), np.full(n_bars, nan)
+    grid = to_grid(ratios)
+    for number in range(n_bars):
+        kind, place = kinds[number + 1], states[number + 1] // 2
+        if kind != STAY:
+            bar = at_open(path, number)
+            targets[number] = _ratio_of(grid, place)
+            if kind == TO_BORROW_LIMIT:
+                targets[number] = bar.may_borrow
+            elif kind == TO_HOLD_LIMIT:
+                targets[number] = bar.may_hold
+            beyond[number] = _ratio_of(grid, place + 1) if place + 1 < len(grid) else inf
+        _accrue(path, number, grid)
+    return targets, beyond
+
+
+@kernel
+def polish(path: Path, start: float, targets: FloatArray, beyond: FloatArray) -> FloatArray:
+    """Return the targets between two states of the grid that its best policy stood for.
+
+    A position is held until the next trade. Where the highest ratio that is legal for so long lies
+    before the next state, the policy would have gone there had it been one. ``start``: the ratio
+    that it starts with.
+    """
+    n_bars = len(targets)
+    legal, growth = np.empty(n_bars), (1.0 + path.borrow) / (1.0 + path.supply)
+    most = inf
+    for number in range(n_bars - 1, -1, -1):
+        most = min(most / growth[number], path.may_hold[number])
+        legal[number] = most
+        if not isnan(targets[number]):
+            most = inf
+    found, now = targets.copy(), start
+    for number in range(n_bars):
+        wanted = targets[number]
+        if wanted > 0.0:
+            high = legal[number]
+            if wanted > now:
+                high = min(high, path.may_borrow[number])
+            if wanted < high < beyond[number]:
+                found[number] = nan if wanted < now <= high else high
+        if not isnan(found[number]):
+            now = found[number]
+        now *= growth[number] if now > 0.0 else (1.0 + path.held[number])
+    return found
+
+
+@kernel
+def replay(path: Path, start: FloatArray, targets: FloatArray) -> FloatArray:
+    """Return a policy played from its start's tokens, shape (1, 2): shape (n_bars + 1, 5).
+
+    ``targets``: as in ``to_targets``. Columns: net collateral and debt tokens at the start and at
+    each close, and what the bar's open sold, lost to fee and impact, and paid for gas, USD.
     """
     n_bars = len(path.price)
     held = np.zeros((n_bars + 1, 5))
-    now = starts[states[0] // 2 : states[0] // 2 + 1].copy()
-    grid = to_grid(ratios)
+    now = start.copy()
     held[0, :2] = now[0]
     for number in range(n_bars):
-        kind = kinds[number + 1]
-        if kind != STAY:
+        if not isnan(targets[number]):
             bar = at_open(path, number)
-            ratio = _ratio_of(grid, states[number + 1] // 2)
-            if kind == TO_BORROW_LIMIT:
-                ratio = bar.may_borrow
-            elif kind == TO_HOLD_LIMIT:
-                ratio = bar.may_hold
             value, owed = now[0, 0] * bar.price, now[0, 1] * bar.debt_price
-            made = _trade(value, owed, ratio * bar.scale, bar)
-            now[0, 0], now[0, 1] = made.collateral / bar.price, made.debt / bar.debt_price
-            held[number + 1, 2:] = np.array([made.sold, made.loss, made.gas])
+            made = _trade(value, owed, targets[number] * bar.scale, bar)
+            if made.debt < inf:
+                now[0, 0], now[0, 1] = made.collateral / bar.price, made.debt / bar.debt_price
+                held[number + 1, 2:] = np.array([made.sold, made.loss, made.gas])
         _accrue(path, number, now)
-        _accrue(path, number, grid)
         held[number + 1, :2] = now[0]
     return held

@@ -14,6 +14,7 @@ import backtrader as bt
 import numpy as np
 
 from seawall.engine.feed import to_bt_time
+from seawall.engine.loan.arithmetic import make_arithmetic
 from seawall.engine.loan.books import Books
 from seawall.engine.loan.world import LoanWorld, open_loan
 from seawall.errors import SeawallError
@@ -25,13 +26,8 @@ from seawall.observation import allocate
 from seawall.venues.gas import GAS_UNITS
 from seawall.venues.ledger import Ledger
 from seawall.venues.lending import layout, race
-from seawall.venues.lending.transactions import (
-    Conditions,
-    Execution,
-    Receipt,
-    Terms,
-)
-from seawall.venues.lending.venue import FloatVenue, LendingVenue
+from seawall.venues.lending.transactions import Conditions, Execution, Receipt, Terms
+from seawall.venues.lending.venue import LendingVenue
 from seawall.venues.parameters import Ambiguity
 
 _EVENTS = 4 * race.MOST_ROUNDS  # liquidations that one call of the kernel can report
@@ -113,6 +109,7 @@ class LoanBroker(bt.BrokerBase):
         self._last_happened = -1
         self.landed: list[Landed] = []
         self._books = Books(self._state, world.names)
+        self._arithmetic = make_arithmetic(world, self._state)
         self._enter_epoch(0)
         self._open()
 
@@ -132,6 +129,7 @@ class LoanBroker(bt.BrokerBase):
         ):
             race.block(self._state, place, n)[:] = amounts
         prices = self._oracle(0)
+        self._arithmetic.open(prices)
         health = self.venue.health(prices)
         for place in (layout.HEALTH, layout.MIN_HEALTH, layout.UNTOUCHED_HEALTH):
             self._state[place] = health
@@ -202,7 +200,7 @@ class LoanBroker(bt.BrokerBase):
         if self._pending and self._pending[0].due_bar <= bar:
             has_landed = self._land(bar)
         until = min(stop, *self._next_bars(bar), bar + 1 if has_landed else stop)
-        self._lived, n_events, is_woken = race.live_through(
+        self._lived, n_events, is_woken = self._arithmetic.live_through(
             self._state, self._risk, self._rules, self._rows, self._trace, self._events,
             self._wake, bar, until,
         )  # fmt: skip
@@ -220,9 +218,7 @@ class LoanBroker(bt.BrokerBase):
         epoch = self.world.terms.epochs[place]
         self._risk, self._rules = self.world.risk_of(epoch), self.world.rules_of(epoch)
         self._n_feeds = len(self.world.feeds)
-        self.venue: LendingVenue = FloatVenue(
-            self._state, self._risk, self._rules, self.world.names
-        )
+        self.venue: LendingVenue = self._arithmetic.enter(epoch)
         self._terms = Terms(
             names=self.world.names,
             gas_units=dict(_UNITS),

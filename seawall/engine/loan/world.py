@@ -104,7 +104,7 @@ class LoanWorld:
         rows[1:, layout.GAS_PRICE] = self.gas.gwei
         # Seen at a close: what can be known while the next bar lasts.
         rows[:-1, layout.GAS_KNOWN] = self.gas.known_gwei
-        rows[-1, layout.GAS_KNOWN] = self.gas.known_gwei[-1]
+        rows[-1, layout.GAS_KNOWN] = self.gas.known_gwei[-1]  # of no use: nothing lands after it
         native = self.assets[self.native]
         rows[1:, layout.NATIVE_OPEN], rows[1:, layout.NATIVE_CLOSE] = native.open, native.close
         for k, asset in enumerate(self.assets):
@@ -140,6 +140,11 @@ class LoanWorld:
         ):
             rows[0, start + place * n_feeds] = feed.start
             rows[1:, start + place * n_feeds] = values
+        opens_s = self.open_ms // SECOND_MS
+        for fault in feed.faults:
+            if isinstance(fault, oracle.Stale | oracle.Down):
+                was_silent = (opens_s >= fault.since_s) & (opens_s <= fault.until_s)
+                rows[1:, layout.IS_JUMP] = np.maximum(rows[1:, layout.IS_JUMP], was_silent)
         rows[1:, layout.IS_DOWN] = np.maximum(rows[1:, layout.IS_DOWN], track.is_down)
         rows[1:, layout.IS_DARK] = np.maximum(rows[1:, layout.IS_DARK], track.is_down_throughout)
 
@@ -163,11 +168,6 @@ def build_loan_world(
     loan = recipe.loan
     if loan is None:
         raise RecipeError(f"{recipe.strategy.name} guards a loan, the recipe has none: add [loan]")
-    if loan.exact:
-        raise RecipeError(
-            "loan.exact runs a protocol's integers, is true: they are not wired into a run yet; "
-            "set it to false; `seawall verify` says how near the rules are"
-        )
     market = recipe.market
     names = tuple(dict.fromkeys((loan.collateral, loan.debt, NATIVE)))
     first = int(np.searchsorted(clock_ms, market.since_ms, "right"))

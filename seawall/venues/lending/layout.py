@@ -38,7 +38,8 @@ NATIVE_OPEN: Final = 3  # USD per ETH
 NATIVE_CLOSE: Final = 4
 IS_DOWN: Final = 5  # it cannot be read in a part of the bar: what needs a price is refused
 IS_DARK: Final = 6  # nor in the whole bar: nobody can liquidate
-N_WORLD: Final = 7
+IS_JUMP: Final = 7  # it has been silent: its first report skips all prices in between
+N_WORLD: Final = 8
 
 OPEN, CLOSE, RATIO, SUPPLY_RATE, BORROW_RATE = range(5)  # blocks of n
 FEED_LOW, FEED_HIGH, FEED_CLOSE_LOW, FEED_CLOSE_HIGH = range(4)  # blocks of f, behind them

@@ -350,6 +350,8 @@ def _live_one(
     )
     if row[layout.IS_DARK] == 0.0:
         choose_feeds(collateral, debt, ratio, parameters, low, high, target)
+        if row[layout.IS_JUMP] > 0.0:
+            last[:] = target  # silent before: no report in between
         n_events = _walk(
             state, last, target, ratio, parameters, rules, events, n_events, bar, gas_usd, n
         )

@@ -16,9 +16,8 @@ from seawall.market.series import FloatArray
 from seawall.venues import swap
 from seawall.venues.ledger import EntryKind
 from seawall.venues.lending import layout, race
-from seawall.venues.lending.venue import LendingVenue
+from seawall.venues.lending.venue import NATIVE, LendingVenue
 
-NATIVE = "ETH"
 _WRAPPED = ("ETH", "WETH")  # one for one, free but for gas
 _DUST = 1e-9  # of a flash loan: what float64 may be short of
 _GWEI = 1e-9

@@ -12,6 +12,7 @@ from seawall.errors import Refused
 from seawall.market.series import FloatArray
 from seawall.venues.lending import kernels, layout, race
 
+NATIVE = "ETH"  # pays gas, is lent nowhere
 _SLACK = 1e-9  # of an amount: what float64 may be short of
 
 
@@ -51,6 +52,67 @@ class LendingVenue(Protocol):
         ...
 
 
+class Account(Protocol):
+    """What the checks that come before any protocol's own look at; as in ``layout``."""
+
+    collateral: FloatArray
+    debt: FloatArray
+    parameters: FloatArray
+    rules: FloatArray
+    names: tuple[str, ...]
+
+
+def check_supply(account: Account, k: int, amount: float) -> None:
+    """Refuse collateral that the protocol does not take, or none."""
+    if not account.parameters[k, layout.THRESHOLD] > 0.0:
+        raise Refused(f"{account.names[k]} must be collateral at this protocol, is not: swap first")
+    if not amount > 0.0:
+        raise Refused(f"collateral to add must be > 0, is {amount:g} {account.names[k]}: buy some")
+
+
+def check_withdrawal(account: Account, k: int, amount: float) -> None:
+    """Refuse to take more than is there, unless it is all."""
+    held = float(account.collateral[k])
+    if not held > 0.0:
+        raise Refused(f"no {account.names[k]} lies at the protocol to withdraw: leave it out")
+    if amount > held * (1 + _SLACK) and amount != np.inf:
+        raise Refused(
+            f"a withdrawal of {account.names[k]} must be at most the collateral of {held:.6g}, is "
+            f"{amount:.6g}: withdraw less"
+        )
+
+
+def check_repayment(account: Account, k: int, amount: float) -> None:
+    """Refuse to repay what is not owed, or nothing."""
+    if not account.debt[k] > 0.0:
+        raise Refused(
+            f"a repayment needs a debt, there is none of {account.names[k]}: leave it out"
+        )
+    if not amount > 0.0:
+        raise Refused(f"a repayment must be > 0, is {amount:g} {account.names[k]}: get some first")
+
+
+def check_borrow(account: Account, k: int, amount: float) -> None:
+    """Refuse a loan of what the protocol does not lend.
+
+    Compound and Morpho lend one asset. Compound would take it from what the account has lent first
+    (an absorption may leave that): a withdrawal says so.
+    """
+    name, lent = account.names[k], account.names[int(account.rules[layout.BASE_ASSET])]
+    protocol = account.rules[layout.PROTOCOL]
+    if not amount < np.inf:
+        raise Refused("a borrowed amount must be finite, is all: name the amount")
+    if protocol in (layout.COMET, layout.MORPHO) and name != lent:
+        raise Refused(f"this market lends {lent} alone, the loan is of {name}: borrow {lent}")
+    if name == NATIVE:
+        raise Refused(f"{NATIVE} is lent nowhere: borrow WETH and swap it")
+    if protocol == layout.COMET and account.collateral[k] > 0.0:
+        raise Refused(
+            f"{float(account.collateral[k]):.6g} {name} lie at the protocol, a loan would take "
+            "them first: withdraw them"
+        )
+
+
 class FloatVenue:
     """A protocol's rules as kernels, on the collateral and debt of a state."""
 
@@ -63,21 +125,14 @@ class FloatVenue:
 
     def supply(self, k: int, amount: float) -> float:
         """Add collateral."""
-        if not self.parameters[k, layout.THRESHOLD] > 0.0:
-            raise Refused(
-                f"{self.names[k]} must be collateral at this protocol, is not: swap first"
-            )
+        check_supply(self, k, amount)
         self.collateral[k] += amount
         return amount
 
     def withdraw(self, k: int, amount: float, prices: FloatArray) -> float:
         """Take collateral back."""
+        check_withdrawal(self, k, amount)
         held = float(self.collateral[k])
-        if amount > held * (1 + _SLACK) and amount != np.inf:
-            raise Refused(
-                f"a withdrawal of {self.names[k]} must be at most the collateral of {held:.6g}, is "
-                f"{amount:.6g}: withdraw less"
-            )
         moved = min(amount, held)
         self.collateral[k] = held - moved
         if self.debt.any() and not self._may_withdraw(prices):
@@ -96,12 +151,11 @@ class FloatVenue:
 
     def borrow(self, k: int, amount: float, prices: FloatArray) -> float:
         """Take debt."""
-        if not amount < np.inf:
-            raise Refused("a borrowed amount must be finite, is all: name the amount")
+        check_borrow(self, k, amount)
         self.debt[k] += amount
         if not kernels.can_borrow(self.collateral, self.debt, prices, self.parameters):
             self.debt[k] -= amount
-            limit = kernels.weigh_by(self.collateral, prices, self.parameters, layout.MAX_LTV)
+            limit = kernels.borrowable_of(self.collateral, prices, self.parameters)
             owed = kernels.weigh(self.debt, prices)
             raise Refused(
                 f"a loan may be at most {limit:,.2f} USD here, would be "
@@ -111,11 +165,8 @@ class FloatVenue:
 
     def repay(self, k: int, amount: float) -> float:
         """Pay debt back."""
+        check_repayment(self, k, amount)
         owed = float(self.debt[k])
-        if owed <= 0.0:
-            raise Refused(
-                f"a repayment needs a debt, there is none of {self.names[k]}: leave it out"
-            )
         moved = min(amount, owed)
         self.debt[k] = owed - moved
         return moved
