@@ -238,7 +238,7 @@ def keccak(data: bytes) -> bytes:
     """Return Ethereum's hash of some bytes."""
     from eth_hash.auto import keccak as hash_of
 
-    return hash_of(data)
+    return bytes(hash_of(data))
 
 
 def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
@@ -250,7 +250,7 @@ def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
         return b"".join(word.to_bytes(WORD) for word in words)
     from eth_abi.abi import encode as encode_any
 
-    return encode_any(types, values)
+    return bytes(encode_any(types, values))
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
