@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 from devtools import CHROMIUM, Browser
+from loan_runs import recipe_of, run_agent, world_of
 from synthetic_result import make_comparison, make_result
 from test_analysis_report import HOSTILE, hostile_result
 
+from seawall.analysis.league import judge_alone, league
 from seawall.analysis.report import write_report
 
 pytestmark = [
@@ -43,15 +45,20 @@ def _requests(browser: Browser) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the report of a result and of a comparison."""
+    """Return the report of a result, a comparison, a guarded loan and a league."""
     folder = tmp_path_factory.mktemp("reports")
+    loan = run_agent("thin", "defi_saver")
+    judgement = judge_alone(loan, recipe_of("thin"), world_of("thin"), n_states=48)
+    played = league([recipe_of("crash"), recipe_of("thin")], ["defi_saver"], n_states=48)
     return {
+        "loan": write_report(loan, folder / "loan.html", judgement=judgement),
+        "league": write_report(played, folder / "league.html"),
         "result": write_report(make_result(1_000), folder / "result.html"),
         "comparison": write_report(make_comparison(1_000), folder / "comparison.html"),
     }
 
 
-@pytest.mark.parametrize("kind", ["result", "comparison"])
+@pytest.mark.parametrize("kind", ["result", "comparison", "loan", "league"])
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_every_chart_is_drawn_and_nothing_is_asked_for(
     kind: str, width: int, *, dark: bool, browser: Browser, reports: dict[str, Path]
@@ -61,7 +68,7 @@ def test_every_chart_is_drawn_and_nothing_is_asked_for(
     browser.events.clear()
     browser.open(path, width=width, dark=dark)
     drawn = browser.evaluate(_DRAWN)
-    assert len(drawn) >= 3
+    assert len(drawn) >= (2 if kind == "league" else 3)
     assert [name for name, n_traces, is_wide in drawn if not (n_traces and is_wide)] == []
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert _requests(browser) == [path.resolve().as_uri()]

@@ -143,7 +143,7 @@ def to_higher(collateral: float, debt: float, ratio: float, bar: Bar) -> Trade:
 
 
 @kernel
-def _trade(collateral: float, debt: float, ratio: float, bar: Bar) -> Trade:
+def trade(collateral: float, debt: float, ratio: float, bar: Bar) -> Trade:
     """Return the trade of a position in USD to a ratio of USD values, whichever way that is."""
     up = to_higher(collateral, debt, ratio, bar)
     return up if up.debt < inf else to_lower(collateral, debt, ratio, bar)
@@ -167,8 +167,8 @@ def find_best(path: Path, ratios: FloatArray, starts: FloatArray) -> tuple[State
             held = _open(at_open(path, number), held, grid, back[number], kinds[number])
         else:
             back[number] = np.arange(n)
-        _accrue(path, number, held)
-        _accrue(path, number, grid)
+        accrue(path, number, held)
+        accrue(path, number, grid)
     best, most = 0, -inf
     for state in range(n):
         wealth = held[state, 0] * path.last_price - held[state, 1] * path.last_debt_price
@@ -197,7 +197,8 @@ def _ratio_of(grid: FloatArray, place: int) -> float:
 
 
 @kernel
-def _accrue(path: Path, number: int, tokens: FloatArray) -> None:
+def accrue(path: Path, number: int, tokens: FloatArray) -> None:
+    """Let interest of one bar accrue on tokens, shape (n, 2): collateral and debt or held debt."""
     for row in range(len(tokens)):
         is_owed = tokens[row, 1] > 0.0
         tokens[row, 0] *= 1.0 + path.supply[number]
@@ -231,7 +232,7 @@ def _open(
             continue
         source = _find_source(state, ratio, value, after, bids, bar)
         if source >= 0:
-            made = _trade(value[source, 0], value[source, 1], ratio * bar.scale, bar)
+            made = trade(value[source, 0], value[source, 1], ratio * bar.scale, bar)
             after[state, 0] = made.collateral / bar.price
             after[state, 1] = made.debt / bar.debt_price
             back[state], kinds[state] = source, kind
@@ -336,59 +337,19 @@ def _find_buyer(  # noqa: PLR0917 - a kernel takes no keywords
 
 
 @kernel
-def to_targets(
-    path: Path, ratios: FloatArray, states: StateArray, kinds: KindArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return debt tokens per collateral token after each bar's trade, and where the next state is.
-
-    Both have shape (n_bars,); nan where nothing is traded.
-    """
-    n_bars = len(path.price)
-    targets, beyond = np.full(n_bars, nan), np.full(n_bars, nan)
-    grid = to_grid(ratios)
-    for number in range(n_bars):
-        kind, place = kinds[number + 1], states[number + 1] // 2
-        if kind != STAY:
-            bar = at_open(path, number)
-            targets[number] = _ratio_of(grid, place)
-            if kind == TO_BORROW_LIMIT:
-                targets[number] = bar.may_borrow
-            elif kind == TO_HOLD_LIMIT:
-                targets[number] = bar.may_hold
-            beyond[number] = _ratio_of(grid, place + 1) if place + 1 < len(grid) else inf
-        _accrue(path, number, grid)
-    return targets, beyond
-
-
-@kernel
-def polish(path: Path, start: float, targets: FloatArray, beyond: FloatArray) -> FloatArray:
-    """Return the targets between two states of the grid that its best policy stood for.
-
-    A position is held until the next trade. Where the highest ratio that is legal for so long lies
-    before the next state, the policy would have gone there had it been one. ``start``: the ratio
-    that it starts with.
-    """
-    n_bars = len(targets)
-    legal, growth = np.empty(n_bars), (1.0 + path.borrow) / (1.0 + path.supply)
-    most = inf
-    for number in range(n_bars - 1, -1, -1):
-        most = min(most / growth[number], path.may_hold[number])
-        legal[number] = most
-        if not isnan(targets[number]):
-            most = inf
-    found, now = targets.copy(), start
-    for number in range(n_bars):
-        wanted = targets[number]
-        if wanted > 0.0:
-            high = legal[number]
-            if wanted > now:
-                high = min(high, path.may_borrow[number])
-            if wanted < high < beyond[number]:
-                found[number] = nan if wanted < now <= high else high
-        if not isnan(found[number]):
-            now = found[number]
-        now *= growth[number] if now > 0.0 else (1.0 + path.held[number])
-    return found
+def to_targets(path: Path, ratios: FloatArray, states: StateArray, kinds: KindArray) -> FloatArray:
+    """Return debt tokens per collateral token after each bar's trade; nan where it has none."""
+    targets, grid = np.full(len(path.price), nan), to_grid(ratios)
+    for number in range(len(targets)):
+        kind = kinds[number + 1]
+        if kind == TO_STATE:
+            targets[number] = _ratio_of(grid, states[number + 1] // 2)
+        elif kind == TO_BORROW_LIMIT:
+            targets[number] = at_open(path, number).may_borrow
+        elif kind == TO_HOLD_LIMIT:
+            targets[number] = path.may_hold[number]
+        accrue(path, number, grid)
+    return targets
 
 
 @kernel
@@ -406,10 +367,10 @@ def replay(path: Path, start: FloatArray, targets: FloatArray) -> FloatArray:
         if not isnan(targets[number]):
             bar = at_open(path, number)
             value, owed = now[0, 0] * bar.price, now[0, 1] * bar.debt_price
-            made = _trade(value, owed, targets[number] * bar.scale, bar)
+            made = trade(value, owed, targets[number] * bar.scale, bar)
             if made.debt < inf:
                 now[0, 0], now[0, 1] = made.collateral / bar.price, made.debt / bar.debt_price
                 held[number + 1, 2:] = np.array([made.sold, made.loss, made.gas])
-        _accrue(path, number, now)
+        accrue(path, number, now)
         held[number + 1, :2] = now[0]
     return held

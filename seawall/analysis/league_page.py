@@ -5,7 +5,13 @@ from collections.abc import Mapping
 
 from seawall.analysis import panels
 from seawall.analysis.figures import SERIES_COLORS
-from seawall.analysis.league_table import HINDSIGHT, UNTOUCHED, League, LeaguePair
+from seawall.analysis.league_table import (
+    HINDSIGHT,
+    MIN_PERIODS,
+    UNTOUCHED,
+    League,
+    LeaguePair,
+)
 from seawall.analysis.numbers import (
     COUNT,
     HEALTH,
@@ -70,13 +76,19 @@ def _cards(league: League) -> str:
     first = min(ranked, key=lambda place: place.mean_rank)
     safest = min(ranked, key=lambda place: (place.n_liquidations, place.mean_rank))
     idle = league.place(UNTOUCHED)
+    n_as_safe = sum(place.n_liquidations == safest.n_liquidations for place in ranked) - 1
     n_apart = sum(pair.is_told_apart for pair in league.pairs)
     cards = (
-        card("Best mean rank", first.name, f"{first.mean_rank:.1f} over {first.n_windows} windows"),
+        card(
+            "Best mean rank",
+            _breakable(first.name),
+            f"{first.mean_rank:.1f} over {first.n_windows} windows",
+        ),
         card(
             "Fewest liquidations",
-            safest.name,
-            f"{safest.n_liquidations} in {safest.n_liquidated} windows",
+            _breakable(safest.name),
+            f"{safest.n_liquidations}, in {safest.n_liquidated} of {safest.n_windows} windows"
+            + (f"; so have {n_as_safe} others, of lower rank" if n_as_safe else ""),
         ),
         card(
             "Doing nothing",
@@ -92,11 +104,18 @@ def _cards(league: League) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
+def _breakable(name: str) -> str:
+    """Return a name that may go on in the next line after each underscore."""
+    return name.replace("_", "_\u200b")
+
+
 def _callouts(league: League) -> list[str]:
     found = [note for note in league.notes if " failed in " in note]
-    if len({spell.period for spell in league.spells}) == 1:
+    n_periods = len({spell.period for spell in league.spells})
+    if n_periods < MIN_PERIODS:
         found.append(
-            "All windows are one market period: nobody can be told apart by one crash. Take more."
+            f"Market periods in these windows: {n_periods}. With fewer than {MIN_PERIODS} nobody "
+            "can be told apart. Take more."
         )
     if "simulated" in league.labels:
         found.append("Some markets are simulated: a model made those prices, no exchange did.")

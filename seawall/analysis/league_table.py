@@ -37,6 +37,7 @@ UNTOUCHED = "do_nothing"
 HINDSIGHT = "hindsight"
 Bound = Literal["worst", "best"]
 BOUNDS: Final[tuple[Bound, ...]] = get_args(Bound)
+MIN_PERIODS = 6  # with fewer, not even a sign test could be below 5 %
 _CELLS = (
     "start_equity_usd", "final_equity_usd", "total_return", "n_liquidations", "min_health",
     "share_of_possible", "price_share", "price_usd", "rank",
@@ -129,8 +130,8 @@ class LeaguePair:
 
     @property
     def is_told_apart(self) -> bool:
-        """Whether 0 lies outside the interval; one period tells nothing apart."""
-        return self.low > 0.0 or self.high < 0.0
+        """Whether 0 lies outside the interval; too few periods tell nothing apart."""
+        return self.n_periods >= MIN_PERIODS and (self.low > 0.0 or self.high < 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,6 +12,8 @@ from seawall.analysis.protection import Price
 from seawall.market.series import FloatArray, TimeArray
 from seawall.result import Result
 
+MIN_UNTOUCHED = 0.6  # and the loan that nobody touched down to here
+_BELOW = 0.98  # of the lowest point: room under it
 MAX_HEALTH = 4.0  # drawn up to here: far from 1, a health factor says little
 MIN_SHOWN_USD = 0.005  # parts below half a cent are left out of the drawing
 PART_NAMES: Mapping[str, str] = {
@@ -53,7 +55,9 @@ def health_figure(result: Result) -> Figure:
     traces += _action_markers(result) + _liquidation_markers(result, "health_before")
     columns = [column for column in ("min_health", "min_health_best") if column in loan]
     known = np.concatenate([_finite(loan, column, fill=2.0) for column in columns])
-    low, top = min(0.95, float(known.min())), float(known.max())
+    untouched = _finite(loan, "untouched_health", fill=2.0).min()
+    low = min(0.95, float(known.min()), max(float(untouched) * _BELOW, MIN_UNTOUCHED))
+    top = float(known.max())
     layout = {
         "height": 420,
         "hovermode": "closest",
