@@ -45,6 +45,7 @@ class Preview:
         self.capacity_usd = loan.borrowable_usd + loan.debt_usd
         self.swap_fee_usd = self.impact_usd = self.service_fee_usd = self.premium_usd = 0.0
         self.gas_units = self._units("transaction")
+        self._pushed: dict[tuple[str, str], float] = {}  # USD sold so far: the pool remembers
         self._usd_per_unit = loan.gas_cost_usd(1.0)
 
     @property
@@ -101,12 +102,16 @@ class Preview:
             return amount
         value = amount * self.market_prices[swap.sell]
         service = value * swap.service_fee
-        sale = sell_for(value - service, self.terms.depth_usd, self.terms.swap_fee)
-        bought = sale.value_usd / self.market_prices[swap.buy]
+        pair, terms = (swap.sell, swap.buy), self.terms
+        before = self._pushed.get(pair, 0.0)
+        self._pushed[pair] = pushed = before + value - service
+        first = sell_for(before, terms.depth_usd, terms.swap_fee)
+        both = sell_for(pushed, terms.depth_usd, terms.swap_fee)
+        bought = (both.value_usd - first.value_usd) / self.market_prices[swap.buy]
         self.wallet[swap.buy] += bought
         self.service_fee_usd += service
-        self.swap_fee_usd += sale.fee_usd
-        self.impact_usd += sale.impact_usd
+        self.swap_fee_usd += both.fee_usd - first.fee_usd
+        self.impact_usd += both.impact_usd - first.impact_usd
         return bought
 
     def _move(

@@ -176,3 +176,14 @@ def test_a_flash_loan_that_cannot_be_paid_back_undoes_all() -> None:
     receipt = loan.run(Repay(asset="USDC", amount=5_000.0), flash=("USDC", 5_000.0))
     assert "paid back with its premium" in receipt.error
     assert loan.debt[1] == 10_000.0
+
+
+def test_two_halves_of_a_swap_cost_what_the_whole_does() -> None:
+    """The pool remembers within a transaction: splitting a sale does not avoid its impact."""
+    whole, halves = _Loan(), _Loan()
+    first = Withdraw(asset="WETH", amount=3.0)
+    one = whole.run(first, Swap(sell="WETH", buy="USDC", amount=3.0)).costs
+    half = Swap(sell="WETH", buy="USDC", amount=1.5)
+    two = halves.run(first, half, half).costs
+    assert two.impact == pytest.approx(one.impact, rel=1e-9)
+    assert two.swap_fee == pytest.approx(one.swap_fee, rel=1e-9)

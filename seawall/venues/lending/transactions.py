@@ -114,6 +114,7 @@ class Execution:
         self._moved: list[Moved] = []
         self._swap_fee = self._impact = self._service = self._premium = self._swapped = 0.0
         self._max_slippage = inf
+        self._pushed: dict[tuple[int, int], float] = {}  # USD sold so far, by pair
 
     def run(
         self,
@@ -194,9 +195,7 @@ class Execution:
             return
         worth = sold * prices[i]
         service = worth * service_fee
-        out, fee, impact = swap.sell_for(
-            worth - service, self._terms.depth_usd, self._terms.swap_fee
-        )
+        out, fee, impact = self._sell(i, j, worth - service)
         self._check_slippage(i, j, (fee + impact) / worth if worth else 0.0)
         self._service += service
         self._swap_fee += fee
@@ -204,6 +203,14 @@ class Execution:
         self._swapped += worth
         self._move("swap", i, wallet=-sold)
         self._move("swap", j, wallet=out / prices[j])
+
+    def _sell(self, i: int, j: int, worth: float) -> swap.Swap:
+        """Sell into the pool as this transaction has left it: halves cost what the whole does."""
+        depth, fee = self._terms.depth_usd, self._terms.swap_fee
+        before = self._pushed.get((i, j), 0.0)
+        first, both = swap.sell_for(before, depth, fee), swap.sell_for(before + worth, depth, fee)
+        self._pushed[i, j] = before + worth
+        return swap.Swap(*(after - before for after, before in zip(both, first, strict=True)))
 
     def _check_slippage(self, i: int, j: int, lost: float) -> None:
         prices, seen = self._at.prices, self._at.seen
