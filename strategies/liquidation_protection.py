@@ -4,7 +4,7 @@ from math import inf
 
 from seawall.action import Action
 from seawall.errors import RecipeError
-from seawall.loan_action import LOAN_ACTIONS, LoanAction, TargetHealth
+from seawall.loan_action import LOAN_ACTIONS, Borrow, Bundle, LoanAction, TargetHealth
 from seawall.loan_strategy import LoanStrategy
 from seawall.loan_view import LoanView
 from seawall.observation import Observation
@@ -30,6 +30,8 @@ class LiquidationProtection(LoanStrategy):
     def __init__(self) -> None:
         super().__init__()
         self._day, self._n_today = 0, 0
+        self._asked_ms = -1
+        self._on_the_way = 0.0, 0.0  # USD out of the wallet and spent, by what has not landed
         self.broker.set_reserve(self.p.min_reserve)
 
     def check_parameters(self) -> None:
@@ -64,13 +66,21 @@ class LiquidationProtection(LoanStrategy):
 
     def _find_breach(self, steps: LoanAction, loan: LoanView, time_ms: int) -> str:
         """Return the limit that a transaction would break, or ``""``; it is counted then."""
+        if time_ms != self._asked_ms and not loan.pending:
+            self._on_the_way = 0.0, 0.0
+        self._asked_ms = time_ms
+        foreign = [s.asset for s in steps_of(steps) if isinstance(s, Borrow)]
+        if any(asset != loan.terms.debt for asset in foreign):
+            return f"this job borrows {loan.terms.debt} alone, this borrows {', '.join(foreign)}"
         after, before = preview(loan, steps), find_reserve(loan)
-        if after.wallet_usd < min(self.p.min_reserve, before) - _CENT:
+        taken, spending = self._on_the_way
+        left = after.wallet_usd - taken
+        if left < min(self.p.min_reserve, before - taken) - _CENT:
             return (
                 f"min_reserve is {self.p.min_reserve:,.2f} USD, this would leave "
-                f"{after.wallet_usd:,.2f}: take less out of the wallet"
+                f"{left:,.2f}: take less out of the wallet"
             )
-        spent = loan.spent_usd + after.spent_usd
+        spent = loan.spent_usd + spending + after.spent_usd
         if spent > self.p.max_spend:
             return f"max_spend is {self.p.max_spend:,.2f} USD, this would make it {spent:,.2f}"
         day = time_ms // DAY_MS
@@ -79,7 +89,13 @@ class LiquidationProtection(LoanStrategy):
         if self._n_today + 1 > self.p.max_actions_per_day:
             return f"max_actions_per_day is {self.p.max_actions_per_day:g}: wait for tomorrow"
         self._n_today += 1
+        self._on_the_way = taken + max(before - after.wallet_usd, 0.0), spending + after.spent_usd
         return ""
+
+
+def steps_of(action: LoanAction) -> tuple[object, ...]:
+    """Return the steps of a transaction."""
+    return action.actions if isinstance(action, Bundle) else (action,)
 
 
 _CENT = 0.01  # USD: what "all" may be short of

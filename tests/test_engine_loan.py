@@ -258,6 +258,21 @@ def test_an_oracle_that_is_down_stops_the_liquidator_too(play: Callable[..., Res
         ({"loan.protocol": "compound", "loan.debt": "DAI"}, "must be USDC"),
         ({"loan.protocol": "morpho"}, "Morpho"),
         ({"strategy.name": "strategies.spot_trading"}, "needs a job that guards one"),
+        ({"loan.e_mode": True}, "loan.e_mode is for"),
+        ({"loan.debt": "ETH"}, "write WETH"),
+        ({"loan.prices": {"WETH": 1_000.0}}, "one for one"),
+        ({"loan.parameters": {"WETH": {"threshold": 0.5}}}, "max_ltv <= threshold < 1"),
+        ({"loan.parameters": {"WETH": {"bonus": 0.5}}}, "smaller bonus"),
+        ({"loan.rates.pool_supply": {"USDC": 1_000.0}}, "must fit into its pool"),
+        ({"loan.oracle.deviation": {"WBTC": 0.01}}, "loan.oracle.deviation names 'WBTC'"),
+        (
+            {
+                "loan.oracle.faults": [
+                    {"kind": "stale", "asset": "WETH", "since": "2024-01-01", "until": "2024-01-02"}
+                ]
+            },
+            "must lie in the window",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_run(
@@ -344,3 +359,27 @@ def test_the_integers_run_from_a_recipe(play: Callable[..., Result]) -> None:
     assert len(kernel.liquidations) == len(exact.liquidations) > 0
     ours, theirs = kernel.equity["equity"], exact.equity["equity"]
     assert ours.iloc[-1] == pytest.approx(theirs.iloc[-1], rel=1e-8)
+
+
+def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: object) -> None:
+    """Four bars, the third and fourth missing before the last: three hours of debt, not one."""
+    catalog = _catalog(tmp_path, _path(*[2_000.0] * 5))
+    key = SeriesKey("candles", "made", "ETH/USDT", "1h")
+    whole = run(_recipe(), catalog=catalog)
+    candles = catalog.read_candles(key, None, None)
+    names = ("time_ms", "open", "high", "low", "close", "volume")
+    kept = {name: np.delete(getattr(candles, name), [2, 3]) for name in names}
+    catalog.write(replace(candles, **kept), fetched_ms=None)
+    holed = run(_recipe(), catalog=catalog)
+    assert holed.loan["debt_USDC"].iloc[-1] == pytest.approx(
+        whole.loan["debt_USDC"].iloc[-1], rel=1e-9
+    )
+
+
+def test_a_fault_of_either_asset_of_a_feed_is_met(play: Callable[..., Result]) -> None:
+    """ETH and WETH share a feed: a wick that is ordered of ETH kills the loan too."""
+    fault = {"since": "2023-06-01T01:00", "until": "2023-06-01T04:00", "factor": 0.8}
+    wick = {"loan.oracle.faults": [{"kind": "wick", "asset": "ETH", **fault}]}
+    result = play(_path(*[2_000.0] * 5), **wick)
+    assert len(result.liquidations) > 0
+    assert "fault: wick oracle of ETH" in result.labels

@@ -44,6 +44,7 @@ class _Loan:
         gas_gwei: float = 20.0,
         seen: float = 2_000.0,
         is_down: bool = False,
+        premium: float = 0.0005,
     ) -> Receipt:
         """Carry out one transaction."""
         terms = Terms(
@@ -51,7 +52,7 @@ class _Loan:
             gas_units=dict(GAS_UNITS),
             swap_fee=0.0005,
             depth_usd=10_000_000.0,
-            flash_premium=0.0005,
+            flash_premium=premium,
         )
         conditions = Conditions(
             prices=PRICES,
@@ -187,3 +188,24 @@ def test_two_halves_of_a_swap_cost_what_the_whole_does() -> None:
     two = halves.run(first, half, half).costs
     assert two.impact == pytest.approx(one.impact, rel=1e-9)
     assert two.swap_fee == pytest.approx(one.swap_fee, rel=1e-9)
+
+
+def test_a_flash_loan_is_no_gift_however_large() -> None:
+    """At no premium, what cannot be paid back to the last cent is refused, and so is too much."""
+    loan = _Loan()
+    loan.wallet[1] = 0.0
+    swap = Swap(sell="USDC", buy="WETH", amount=800.0)
+    for lent in (1e14, 9e8):
+        assert loan.run(swap, flash=("USDC", lent), premium=0.0).error != ""
+    assert loan.wallet[0] == 0.0
+    assert race.parts_of(loan.state, len(NAMES))[layout.FLASH_PREMIUMS] == 0.0
+
+
+def test_the_gas_is_paid_before_the_coin_for_it_can_be_sold() -> None:
+    """Selling all ETH sells what the gas has left: the wallet never owes any."""
+    loan = _Loan()
+    assert loan.run(Swap(sell="ETH", buy="USDC", amount=inf)).error == ""
+    assert loan.wallet[2] == 0.0
+    receipt = loan.run(Repay(asset="USDC", amount=1.0), max_gas_usd=1e-6)
+    assert receipt.costs.gas == 0.0
+    assert loan.wallet[2] == 0.0

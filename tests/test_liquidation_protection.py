@@ -213,3 +213,31 @@ def test_a_staking_loop_stays_below_its_leverage(play: Play) -> None:
     assert why.startswith("max_leverage is 3.5, this would make it 3.66")
     assert not refusals(play(once(buys), "leveraged_staking", **{"strategy.max_leverage": 4.0}))
     assert not refusals(play(once(REPAY_100), "leveraged_staking", **{"strategy.max_leverage": 2}))
+
+
+def test_two_actions_of_one_decision_share_the_limits(play: Play) -> None:
+    """400 and then 300 out of 1,000 with a reserve of 500: the second breaks it, as one would."""
+
+    def repays_twice(observation: Observation) -> Answer:
+        loan = observation.loan
+        if loan is None or loan.debt["USDC"] < 13_900 or loan.pending:
+            return None
+        return [Repay(asset="USDC", amount=400.0), Repay(asset="USDC", amount=300.0)]
+
+    result = play(repays_twice, **{"strategy.min_reserve": 500.0})
+    refused = result.journal[result.journal["kind"] == "refused"]
+    assert "min_reserve is 500.00 USD, this would leave 300.00" in refused["reason"].iloc[0]
+    assert result.loan["wallet_USDC"].min() == pytest.approx(600.0)
+
+
+def test_the_collateral_cannot_be_borrowed(play: Play) -> None:
+    """Borrowing it would be a short sale: another job, and beyond what hindsight bounds."""
+
+    def shorts(observation: Observation) -> Answer:
+        del observation
+        return [Borrow(asset="WETH", amount=0.1)]
+
+    result = play(shorts)
+    assert len(result.transactions) == 0
+    refused = result.journal[result.journal["kind"] == "refused"]
+    assert "this job borrows USDC alone" in refused["reason"].iloc[0]

@@ -6,7 +6,7 @@ bar.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -164,16 +164,27 @@ class _Finder:
 
     def _feed(self, asset: str, section: PriceSection) -> FeedPath:
         name = section.symbol or f"{asset}: {section.value or section.numerator}"
-        if name not in self.feeds:
-            self.feeds[name] = self._make_feed(name, asset, section)
-        return self.feeds[name]
+        found = self.feeds.get(name)
+        if found is None:
+            found = self._make_feed(name, asset, section)
+        else:  # what is ordered of any asset's oracle holds for the feed that it shares
+            given = self._loan.oracle
+            others = tuple(f for f in to_faults(given.faults, asset) if f not in found.faults)
+            named = [m for m in (given.deviation, given.heartbeat) if isinstance(m, Mapping)]
+            reports = found.reports if not any(asset in m for m in named) else self._reports(asset)
+            found = replace(found, faults=(*found.faults, *others), reports=reports)
+        self.feeds[name] = found
+        return found
 
-    def _make_feed(self, name: str, asset: str, section: PriceSection) -> FeedPath:
+    def _reports(self, asset: str) -> oracle.Feed:
         given = self._loan.oracle
-        reports = oracle.Feed(
+        return oracle.Feed(
             deviation=given.deviation_of(asset), heartbeat_s=given.heartbeat_s(asset)
         )
-        faults = to_faults(given.faults, asset)
+
+    def _make_feed(self, name: str, asset: str, section: PriceSection) -> FeedPath:
+        reports = self._reports(asset)
+        faults = to_faults(self._loan.oracle.faults, asset)
         if section.value is not None:
             self.labels.append(f"assumption: {asset} is {section.value:g} USD")
             flat = np.full(len(self._close_ms), section.value)

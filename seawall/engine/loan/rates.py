@@ -43,7 +43,8 @@ def find_rates(
         for epoch in terms.epochs:
             start = int(np.searchsorted(open_ms, epoch.since_ms))
             borrow[start:], supply[start:] = epoch.borrow_rate, epoch.supply_rate
-        stated = ", ".join(f"{name} {loan.rates.utilisation_of(name):.0%}" for name in lent)
+        used = [name for name in lent if borrow[:, names.index(name)].any()]
+        stated = ", ".join(f"{name} {loan.rates.utilisation_of(name):.0%}" for name in used)
         labels = (f"assumption: rates of the protocol's curve at a utilisation of {stated}",)
         return Rates(borrow=borrow, supply=supply, labels=labels, series=())
     series = []

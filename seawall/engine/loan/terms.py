@@ -63,6 +63,8 @@ def find_terms(
     Raises:
         RecipeError: the market does not exist then, or does not know an asset.
     """
+    if NATIVE in (loan.collateral, loan.debt):
+        raise RecipeError("loan.collateral and loan.debt are tokens, one is ETH: write WETH")
     if loan.protocol == "aave":
         return _aave(loan, names, since_ms, until_ms)
     if loan.rules != "dated":
@@ -143,6 +145,12 @@ def _aave_epoch(
                 "window"
             )
         emode = parameters.emode_at(market, EMODE_ETH, seen_ms)
+        for asset in (loan.collateral, loan.debt):
+            if asset not in emode.assets:
+                raise RecipeError(
+                    f"loan.e_mode is for {', '.join(emode.assets)}, the loan has {asset}: leave it "
+                    "out, or change the loan"
+                )
     for k, asset in enumerate(names):
         if asset == NATIVE:
             continue
@@ -206,6 +214,17 @@ def fill_risk(
             risk[column] = given
     if own.bonus is not None:
         risk[layout.BONUS] = 1.0 + own.bonus
+    if not risk[layout.MAX_LTV] <= risk[layout.THRESHOLD] < 1:
+        raise RecipeError(
+            f"loan.parameters.{asset}: max_ltv <= threshold < 1 must hold, are "
+            f"{risk[layout.MAX_LTV]:g} and {risk[layout.THRESHOLD]:g}: give both"
+        )
+    if not risk[layout.BONUS] * risk[layout.THRESHOLD] < 1:
+        raise RecipeError(
+            f"loan.parameters.{asset}: (1 + bonus) x threshold must be below 1, is "
+            f"{risk[layout.BONUS] * risk[layout.THRESHOLD]:.4f}: each liquidation would leave the "
+            "loan sicker; give a smaller bonus"
+        )
 
 
 def _to_rules(loan: LoanSection, names: tuple[str, ...], code: int) -> FloatArray:

@@ -17,7 +17,7 @@ from seawall.loan_recipe import LoanSection
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, FloatArray, SeriesKey, Signal, TimeArray
 from seawall.recipe import Recipe
-from seawall.units import SECOND_MS
+from seawall.units import SECOND_MS, to_time_ms
 from seawall.venues import oracle
 from seawall.venues.gas import GasTrack, gas_per_bar
 from seawall.venues.lending import kernels, layout
@@ -100,7 +100,9 @@ class LoanWorld:
     def _make(self, intrabar: Ambiguity) -> FloatArray:
         n, n_feeds = len(self.names), len(self.feeds)
         rows = np.zeros((len(self) + 1, layout.world_width(n, n_feeds)))
-        rows[1:, layout.SECONDS] = (self.close_ms - self.open_ms) / SECOND_MS
+        # A hole in the data is a long bar: interest goes on.
+        since_ms = np.concatenate([self.open_ms[:1], self.close_ms[:-1]])
+        rows[1:, layout.SECONDS] = (self.close_ms - since_ms) / SECOND_MS
         rows[1:, layout.GAS_PRICE] = self.gas.gwei
         # Seen at a close: what can be known while the next bar lasts.
         rows[:-1, layout.GAS_KNOWN] = self.gas.known_gwei
@@ -177,11 +179,19 @@ def build_loan_world(
     bars = BarTimes(open_ms, close_ms)
     terms = find_terms(loan, names, int(open_ms[0]), int(close_ms[-1]))
     _check_names(loan, names)
+    _check_faults(loan, bars)
     paths = find_paths(recipe, names, candles, bars, catalog)
+    _check_wrapped(names, paths.assets)
     rates = find_rates(loan, names, terms, open_ms, catalog)
     gas, gas_series = _find_gas(loan, paths.native, bars, catalog)
     series: tuple[Candles | Signal, ...] = (*paths.series, *rates.series, *gas_series)
-    labels = (*terms.labels, *paths.labels, *rates.labels, *_label_gas(loan, gas))
+    labels = (
+        *terms.labels,
+        *paths.labels,
+        *rates.labels,
+        *_label_gas(loan, gas),
+        *_label_own(loan),
+    )
     world = LoanWorld(
         loan=loan,
         names=names,
@@ -194,7 +204,7 @@ def build_loan_world(
         borrow_rate=rates.borrow,
         supply_rate=rates.supply,
         gas=gas,
-        labels=labels,
+        labels=(*labels, *_label_own(loan)),
         extra=series,
     )
     open_loan(world)  # what cannot be taken is refused before the run
@@ -223,6 +233,12 @@ def open_loan(world: LoanWorld) -> Opening:
     collateral, debt = np.zeros(len(names)), np.zeros(len(names))
     collateral[i], debt[j] = amount, owed
     _check_opening(world, collateral, debt, prices, risk)
+    there = float(risk[j, layout.POOL_SUPPLY] - risk[j, layout.POOL_DEBT])
+    if risk[j, layout.POOL_SUPPLY] > 0 and owed > there:
+        raise RecipeError(
+            f"a loan must fit into its pool, loan.rates.pool_supply leaves {there:,.6g} "
+            f"{loan.debt}, the debt is {owed:,.6g}: give a larger pool, or borrow less"
+        )
     wallet = np.array([loan.wallet.get(name, 0.0) for name in names])
     return Opening(collateral=collateral, debt=debt, wallet=wallet)
 
@@ -278,6 +294,9 @@ def _check_names(loan: LoanSection, names: tuple[str, ...]) -> None:
         ("loan.prices", loan.prices),
         ("loan.parameters", loan.parameters),
         ("loan.rates.pool_supply", loan.rates.pool_supply),
+        ("loan.rates.utilisation", _by_asset(loan.rates.utilisation)),
+        ("loan.oracle.deviation", _by_asset(loan.oracle.deviation)),
+        ("loan.oracle.heartbeat", _by_asset(loan.oracle.heartbeat)),
     ):
         for asset in given:
             if asset not in names:
@@ -289,6 +308,33 @@ def _check_names(loan: LoanSection, names: tuple[str, ...]) -> None:
             raise RecipeError(
                 f"loan.oracle.faults names {fault.asset!r}: the loan has {', '.join(names)}"
             )
+
+
+def _by_asset(given: object) -> Mapping[str, object]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _check_faults(loan: LoanSection, bars: BarTimes) -> None:
+    """Raise RecipeError where no bar of the window meets a fault."""
+    for fault in loan.oracle.faults:
+        since_ms, until_ms = to_time_ms(fault.since), to_time_ms(fault.until)
+        if until_ms <= bars.open_ms[0] or since_ms >= bars.close_ms[-1]:
+            raise RecipeError(
+                f"a fault must lie in the window, {fault.kind} of {fault.asset} is from "
+                f"{fault.since} to {fault.until}: move it"
+            )
+
+
+def _check_wrapped(names: tuple[str, ...], assets: tuple[AssetPath, ...]) -> None:
+    """Raise RecipeError where WETH is not worth an ETH: wrapping is one for one."""
+    if "WETH" not in names:
+        return
+    wrapped, native = assets[names.index("WETH")], assets[names.index(NATIVE)]
+    if not np.array_equal(wrapped.open, native.open):
+        raise RecipeError(
+            "WETH is ETH, one for one, loan.prices gives it another price: leave it out, or give "
+            "ETH the same"
+        )
 
 
 def _find_gas(
@@ -311,6 +357,16 @@ def _find_gas(
         multiplier=loan.gas.multiplier,
     )
     return track, () if series is None else (series,)
+
+
+def _label_own(loan: LoanSection) -> tuple[str, ...]:
+    """Return what the recipe itself changes of the world."""
+    found = [f"fault: {fault.kind} oracle of {fault.asset}" for fault in loan.oracle.faults]
+    if loan.parameters:
+        found.append(f"own risk parameters: {', '.join(loan.parameters)}")
+    if loan.flash_premium_bps is not None:
+        found.append(f"own flash premium: {loan.flash_premium_bps:g} bps")
+    return tuple(dict.fromkeys(found))
 
 
 def _label_gas(loan: LoanSection, gas: GasTrack) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from seawall.venues.lending import layout, race
 from seawall.venues.lending.venue import NATIVE, LendingVenue
 
 _WRAPPED = ("ETH", "WETH")  # one for one, free but for gas
-_DUST = 1e-9  # of a flash loan: what float64 may be short of
+LARGEST_FLASH_USD = 1e9  # about what the largest pools ever held
+_DUST = 1e-9  # of an amount: what float64 may be short of
+_ROUNDING = 1e-13  # of a flash loan: less than gas, however large it is
 _GWEI = 1e-9
 
 
@@ -134,11 +136,12 @@ class Execution:
             why = (
                 f"gas must cost at most {max_gas_usd:.2f} USD, costs {cost:.2f}: raise max_gas_usd"
             )
-            return self._fail(units, allowed, why)
+            return self._run_out(units, allowed, why)
         if native > self._wallet[self._terms.names.index(NATIVE)]:
             why = f"gas needs {native:.6g} ETH, the wallet has too little: keep more ETH in it"
             return Receipt(costs=Costs(), moved=(), error=why)
-        saved, wallet = self._venue.save(), self._wallet.copy()
+        self._pay_gas(native)
+        paid, saved, wallet = list(self._moved), self._venue.save(), self._wallet.copy()
         try:
             self._take(flash)
             for step in steps:
@@ -147,8 +150,8 @@ class Execution:
         except Refused as error:
             self._venue.restore(saved)
             self._wallet[:] = wallet
-            return self._fail(units, native, str(error))
-        self._pay_gas(native)
+            costs = Costs(gas_units=units, gas=cost)
+            return Receipt(costs=costs, moved=tuple(paid), error=str(error))
         self._book_costs()
         return Receipt(costs=self._costs(units, cost), moved=tuple(self._moved))
 
@@ -230,7 +233,13 @@ class Execution:
         asset, amount = flash
         if not amount < inf:
             raise Refused("a flash loan must be finite, is all: name the amount")
-        self._move("flash_loan", self._find(asset), wallet=amount)
+        k = self._find(asset)
+        if amount * self._at.prices[k] > LARGEST_FLASH_USD:
+            raise Refused(
+                f"a flash loan must be worth at most {LARGEST_FLASH_USD:,.0f} USD, is "
+                f"{amount * self._at.prices[k]:,.0f}: no pool lends more"
+            )
+        self._move("flash_loan", k, wallet=amount)
 
     def _give_back(self, flash: tuple[str, float] | None) -> None:
         if flash is None:
@@ -238,7 +247,7 @@ class Execution:
         asset, amount = flash
         k = self._find(asset)
         held, premium = float(self._wallet[k]), amount * self._terms.flash_premium
-        if held < (amount + premium) * (1 - _DUST):
+        if held < (amount + premium) * (1 - _ROUNDING):
             raise Refused(
                 f"a flash loan must be paid back with its premium, {amount + premium:,.6g} "
                 f"{asset}, the wallet has {held:,.6g}: swap more, or lend less"
@@ -293,9 +302,10 @@ class Execution:
         self._parts[layout.GAS] -= cost
         self._state[layout.SPENT] += cost
 
-    def _fail(self, units: float, native: float, why: str) -> Receipt:
-        self._moved = []
-        self._pay_gas(min(native, float(self._wallet[self._terms.names.index(NATIVE)])))
+    def _run_out(self, units: float, native: float, why: str) -> Receipt:
+        """Burn the gas that was allowed, as far as there is any, and do nothing else."""
+        there = max(float(self._wallet[self._terms.names.index(NATIVE)]), 0.0)
+        self._pay_gas(min(native, there))
         paid = -self._moved[0].amount if self._moved else 0.0
         costs = Costs(gas_units=units, gas=paid * self._at.native_usd)
         return Receipt(costs=costs, moved=tuple(self._moved), error=why)

@@ -152,6 +152,13 @@ class FloatVenue:
     def borrow(self, k: int, amount: float, prices: FloatArray) -> float:
         """Take debt."""
         check_borrow(self, k, amount)
+        row = self.parameters[k]
+        there = row[layout.POOL_SUPPLY] + self.collateral[k] - row[layout.POOL_DEBT] - self.debt[k]
+        if row[layout.POOL_SUPPLY] > 0.0 and amount > there:
+            raise Refused(
+                f"a pool lends what is in it, {there:,.6g} {self.names[k]}, asked for are "
+                f"{amount:,.6g}: borrow less"
+            )
         self.debt[k] += amount
         if not kernels.can_borrow(self.collateral, self.debt, prices, self.parameters):
             self.debt[k] -= amount
