@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake
     from seawall.analysis.compare import compare
     from seawall.analysis.comparison import Comparison
+    from seawall.analysis.league import league
+    from seawall.analysis.league_table import League
     from seawall.analysis.report import write_report
     from seawall.engine.cerebro import Cerebro
     from seawall.engine.feed import ArrayFeed
@@ -56,6 +58,7 @@ _HOMES = {
     "Decision": "agent",
     "Feedback": "agent",
     "FlashLoan": "loan_action",
+    "League": "analysis.league_table",
     "LoanStrategy": "loan_strategy",
     "LoanView": "loan_view",
     "Observation": "observation",
@@ -71,6 +74,7 @@ _HOMES = {
     "Wake": "agent",
     "Withdraw": "loan_action",
     "compare": "analysis.compare",
+    "league": "analysis.league",
     "run": "engine.run",
     "write_report": "analysis.report",
 }
@@ -89,6 +93,7 @@ __all__ = [
     "Decision",
     "Feedback",
     "FlashLoan",
+    "League",
     "LoanStrategy",
     "LoanView",
     "Observation",
@@ -105,6 +110,7 @@ __all__ = [
     "Withdraw",
     "compare",
     "find_recipe",
+    "league",
     "load",
     "run",
     "write_report",

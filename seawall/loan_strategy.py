@@ -10,11 +10,11 @@ import numpy as np
 
 from seawall.action import Action
 from seawall.agent import Decision, to_loan_decision
-from seawall.loan_action import LoanAction, TargetHealth
+from seawall.loan_action import LoanAction, TargetHealth, describe_loan_action
 from seawall.loan_view import LoanView
 from seawall.market.series import TimeArray
 from seawall.observation import Observation
-from seawall.rebalancing import to_health
+from seawall.rebalancing import is_there, to_health
 from seawall.strategy import AgentStrategy
 
 _CHUNK = 4_096  # closes looked through at once for a price level
@@ -110,13 +110,24 @@ class LoanStrategy(AgentStrategy):
     def _carry_out(self, action: Action, observation: Observation) -> None:
         bar = self._step - self.broker.world.first_step
         if isinstance(action, TargetHealth):
-            loan = observation.loan
-            bundle = None if loan is None else to_health(loan, action.health)
-            if bundle is None:
-                return
-            self._send_loan(bundle, bar)
+            if observation.loan is not None:
+                self._go_to(action, observation.loan, bar)
         else:
             self._send_loan(action, bar)  # type: ignore[arg-type]  # read_answer lets no other pass
+
+    def _go_to(self, target: TargetHealth, loan: LoanView, bar: int) -> None:
+        """Send the steps to a health factor, or say that there are none."""
+        bundle = to_health(loan, target.health)
+        if bundle is not None:
+            self._send_loan(bundle, bar)
+        elif not is_there(loan, target.health):
+            reason = (
+                f"nothing can be done: with {loan.debt_usd:,.0f} USD of debt, "
+                f"{loan.collateral_usd:,.0f} USD of collateral and {loan.terms.depth_usd:,.0f} USD "
+                "on a side of the pool no step is possible that is worth its gas: ask for another "
+                "target"
+            )
+            self._record("refused", describe_loan_action(target), reason=reason)
 
     def _send_loan(self, action: LoanAction, bar: int) -> None:
         self.broker.send(action, self._reason, bar)

@@ -18,18 +18,19 @@ Left out: the buy-and-hold benchmark is measured by calling ``measure`` on its o
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seawall.errors import DataError
-from seawall.units import YEAR_MS, to_time_text
+from seawall.units import DAY_MS, YEAR_MS, to_time_text
 
 FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.int64]
 
+ANNUALISED_FROM_MS = 30 * DAY_MS  # a year made of fewer days says nothing
 TAIL = 0.05  # VaR and CVaR at 95 %
 _ROUNDING = 1e-14  # a standard deviation of returns below this is the rounding of a constant
 
@@ -136,6 +137,13 @@ class Metrics:
         """Return plain floats, ints and None (for nan too: JSON has none), in the fields' order."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: _to_plain(value) for name, value in found.items()}
+
+
+def without_years(metrics: Metrics, span_ms: int) -> Metrics:
+    """Return metrics to be shown: of less than 30 days, nothing is compounded to a year."""
+    if span_ms >= ANNUALISED_FROM_MS:
+        return metrics
+    return replace(metrics, annual_return=math.nan, calmar=math.nan)
 
 
 class Drawdown(NamedTuple):

@@ -8,7 +8,8 @@ Borrowing to buy more collateral is the same equation the other way round.
 Prices move between the writing of a bundle and its block, so a step names a fixed amount only
 where it must: what a swap brings is repaid or supplied with "all". Where the wallet holds a reserve
 of the same asset that has to stay, ``MARGIN`` of what the swap should bring is not counted on, and
-lies in the wallet afterwards if nothing has moved.
+lies in the wallet afterwards if nothing has moved. A balance worth less than ``NOTHING_USD``, or
+than ``NOTHING_SHARE`` of the collateral, is none: 1e-16 tokens of rounding decide nothing.
 
 Left out: only the loan's own pair is touched; other collateral and debts stay as they are.
 """
@@ -26,6 +27,8 @@ MARGIN = 0.03  # share by which a swap may bring less than seen, where a step mu
 GUARD = 0.01  # share by which borrowing keeps off the protocol's limit
 CROSSING = 0.10  # likewise on the way to a repayment: closer to the limit a flash loan is safer
 INTEREST = 1e-4  # share of a debt that may accrue until the block: a day at 3.65 % a year
+NOTHING_USD = 0.01  # what is worth less is rounding, not a balance
+NOTHING_SHARE = 1e-9  # likewise, as a share of the collateral
 MAX_ROUNDS = 8  # of withdraw, swap, repay in one bundle, where there are no flash loans
 
 
@@ -54,7 +57,7 @@ def to_health(
     """
     if not target > 1:
         raise AgentError(f"a target health factor must be > 1, is {target}: answer 1.5, or None")
-    if loan.health == target or abs(loan.health / target - 1) <= TOLERANCE:
+    if is_there(loan, target):
         return None
     plan = _Plan(loan, use_wallet=use_wallet, service_fee=service_fee)
     if target == inf:
@@ -64,6 +67,17 @@ def to_health(
     else:
         plan.repay(target)
     return plan.write(max_gas_usd, max_slippage)
+
+
+def is_there(loan: LoanView, target: float) -> bool:
+    """Return whether the health factor is at its target; at inf where next to nothing is owed."""
+    if target == inf:
+        return loan.debt_usd <= _nothing_usd(loan)
+    return loan.health < inf and abs(loan.health / target - 1) <= TOLERANCE
+
+
+def _nothing_usd(loan: LoanView) -> float:
+    return max(NOTHING_USD, NOTHING_SHARE * loan.collateral_usd)
 
 
 def close_loan(
@@ -83,7 +97,7 @@ def close_loan(
     the collateral pays.
     """
     plan = _Plan(loan, use_wallet=use_wallet, service_fee=service_fee)
-    if plan.owed > 0:
+    if not plan.is_nothing(plan.d, plan.owed):
         plan.close(sell_all=sell_all)
     return plan.write(max_gas_usd, max_slippage)
 
@@ -100,6 +114,7 @@ class _Plan:
         self.steps: list[Step] = []
         self.lent: FlashLoan | None = None
         self.market = loan.market_prices
+        self.nothing_usd = _nothing_usd(loan)
         kept = (1 - service_fee) * (1 - terms.swap_fee)  # of what is swapped, before impact
         self.inflow = {asset: self.market[asset] * kept for asset in (self.c, self.d)}
         self.thinness = 1 / terms.depth_usd
@@ -119,6 +134,10 @@ class _Plan:
     def owed(self) -> float:
         """Debt tokens."""
         return self.now.debt[self.d]
+
+    def is_nothing(self, asset: str, amount: float) -> bool:
+        """Return whether so little of an asset is rounding."""
+        return amount * self.market[asset] <= self.nothing_usd
 
     def write(self, max_gas_usd: float, max_slippage: float) -> Bundle | None:
         """Return the bundle, None where there is no step."""
@@ -145,14 +164,14 @@ class _Plan:
 
     def _swap(self, sell: str, buy: str, amount: float) -> float:
         """Swap so much, and "all" where the wallet holds no more of it."""
-        whole = self.now.wallet[sell] == amount
-        given = inf if whole else amount
+        is_whole = self.is_nothing(sell, abs(self.now.wallet[sell] - amount))
+        given = inf if is_whole else amount
         return self._add(Swap(sell=sell, buy=buy, amount=given, service_fee=self.service_fee))
 
     def _is_free(self, asset: str) -> bool:
         """Return whether all that the wallet holds of an asset may be spent."""
         held = self.now.wallet[asset]
-        return held == 0 or (self.use_wallet and self.spare(asset) == held)
+        return self.is_nothing(asset, held - self.spare(asset))
 
     # The wallet -----------------------------------------------------------------------------------
 
@@ -169,15 +188,17 @@ class _Plan:
         """Repay, then supply, up to the target; what is worth less than its gas stays."""
         gap = self.now.debt_usd - self.now.limit_usd / target
         amount = min(self.spare(self.d), self.owed, gap / self.debt_each)
-        if amount * self.market[self.d] > self._gas_usd("repay"):
+        if amount * self.market[self.d] > self._least_usd("repay"):
             self._add(Repay(asset=self.d, amount=amount))
         gap = target * self.now.debt_usd - self.now.limit_usd
         amount = min(self.spare(self.c), gap / self.limit_each)
-        if amount * self.market[self.c] > self._gas_usd("supply"):
+        if amount * self.market[self.c] > self._least_usd("supply"):
             self._add(Supply(asset=self.c, amount=amount))
 
-    def _gas_usd(self, kind: str) -> float:
-        return self.loan.gas_cost_usd(self.terms.gas_units.get(kind, 0.0))
+    def _least_usd(self, kind: str) -> float:
+        """Return what a step must move to be worth its gas, USD."""
+        gas_usd = self.loan.gas_cost_usd(self.terms.gas_units.get(kind, 0.0))
+        return max(gas_usd, self.nothing_usd)
 
     # Selling collateral ---------------------------------------------------------------------------
 
@@ -198,7 +219,7 @@ class _Plan:
 
     def _sell_and_repay(self, sold: float) -> bool:
         """Withdraw, swap, repay; False where that is not worth its gas."""
-        if not sold * self.market[self.c] > self._gas_usd("repay"):
+        if not sold * self.market[self.c] > self._least_usd("repay"):
             return False
         is_free = self._is_free(self.d)
         self._add(Withdraw(asset=self.c, amount=sold))
@@ -207,7 +228,7 @@ class _Plan:
 
     def _flash_repay(self, sold: float, premium: float) -> None:
         """Sell lent collateral, repay, and withdraw what goes back."""
-        if sold > 0:
+        if not self.is_nothing(self.c, sold):
             is_free = self._is_free(self.d)
             self._lend(self.c, sold)
             self._repay_with(self._swap(self.c, self.d, sold), is_free=is_free)
@@ -281,7 +302,7 @@ class _Plan:
             if part < borrowed and self.terms.has_flash_loans:
                 self._flash_supply(self._purchase(target, self.terms.flash_premium))
                 return
-            if not part * self.market[self.d] > self._gas_usd("supply"):
+            if not part * self.market[self.d] > self._least_usd("supply"):
                 return
             self._add(Borrow(asset=self.d, amount=part))
             self._buy_and_supply(part)
@@ -294,13 +315,13 @@ class _Plan:
         return max(free / self.debt_each, 0.0)
 
     def _buy_and_supply(self, spent: float) -> None:
-        is_empty = self.now.wallet[self.c] == 0
+        is_empty = self.is_nothing(self.c, self.now.wallet[self.c])
         bought = self._swap(self.d, self.c, spent)
         self._add(Supply(asset=self.c, amount=inf if is_empty else bought * (1 - MARGIN)))
 
     def _flash_supply(self, lent: float) -> None:
         """Buy with a flash loan, supply, borrow what goes back."""
-        if lent > 0:
+        if not self.is_nothing(self.d, lent):
             self._lend(self.d, lent)
             self._buy_and_supply(lent)
             owed = lent + lent * self.terms.flash_premium
@@ -308,7 +329,8 @@ class _Plan:
 
     def _purchase(self, target: float, premium: float) -> float:
         """Return the debt tokens to swap for a health factor; ``premium``: owed on top of them."""
-        counted = 1.0 if self.now.wallet[self.c] == 0 else 1 - MARGIN
+        is_empty = self.is_nothing(self.c, self.now.wallet[self.c])
+        counted = 1.0 if is_empty else 1 - MARGIN
 
         def solve(limit: float, each: float, aim: float) -> float:
             return _solve_purchase(
@@ -331,11 +353,11 @@ class _Plan:
         for _ in range(MAX_ROUNDS):
             sold = self._sale_for_debt()
             if sold <= self.withdrawable():
-                if sold > 0:
+                if not self.is_nothing(self.c, sold):
                     self._add(Withdraw(asset=self.c, amount=sold))
                     self._swap(self.c, self.d, sold)
                 self._add(Repay(asset=self.d, amount=inf))
-                if sell_all and self.held > 0:
+                if sell_all and not self.is_nothing(self.c, self.held):
                     self._swap(self.c, self.d, self._add(Withdraw(asset=self.c, amount=inf)))
                 return
             if self.terms.has_flash_loans:

@@ -121,6 +121,8 @@ class Result:
             empty without one. Columns ``*_best`` are of the run resolved for the better.
         liquidations, transactions: one row each.
         parts: of the change of a loan's equity, USD; they add up to it.
+        judgement: of a loan beside doing nothing and hindsight, where ``seawall run`` sought them:
+            ``seawall.analysis.protection.Judgement`` as plain values.
         other: the run resolved for the better by itself; not stored.
     """
 
@@ -145,6 +147,7 @@ class Result:
     liquidations: pd.DataFrame = field(default_factory=pd.DataFrame)
     transactions: pd.DataFrame = field(default_factory=pd.DataFrame)
     parts: Mapping[str, float] = field(default_factory=dict)
+    judgement: Mapping[str, object] | None = None
     other: "Result | None" = None
 
     def save(self, folder: Path) -> Path:
@@ -188,6 +191,7 @@ class Result:
                 data=as_texts(stored["data"]),
                 counts={as_text(kind): int(n) for kind, n in stored["counts"].items()},
                 parts={as_text(name): float(part) for name, part in stored["parts"].items()},
+                judgement=_as_judgement(stored.get("judgement")),
                 other=None,
                 **tables,
             )
@@ -212,6 +216,7 @@ class Result:
             "data": dict(self.data),
             "counts": dict(self.counts),
             "parts": to_plain(self.parts),
+            "judgement": None if self.judgement is None else dict(self.judgement),
         }
 
     def _repr_html_(self) -> str:
@@ -222,6 +227,18 @@ class Result:
         )
         title = html.escape(" · ".join((self.recipe.name, self.agent, *self.labels)))
         return f"<table><caption>{title}</caption>{rows}</table>"
+
+
+def _as_judgement(stored: object) -> Mapping[str, object] | None:
+    """Return a stored judgement as it is: groups of numbers, one deeper than parts."""
+    if stored is None:
+        return None
+    for group in dict(stored).values():  # type: ignore[call-overload]  # what it raises is damage
+        for value in group.values():
+            numbers = value.values() if isinstance(value, dict) else (value,)
+            if not all(isinstance(n, (int, float, NoneType)) for n in numbers):
+                raise TypeError(f"a number is wanted in a judgement, is {value!r:.40}")
+    return {as_text(name): group for name, group in stored.items()}  # type: ignore[attr-defined]
 
 
 def _shorten(value: float | None) -> str:

@@ -329,3 +329,9 @@ def test_a_notebook_shows_text_as_text() -> None:
     assert "<i>" not in shown
     assert "<script>" not in shown
     assert "&lt;i&gt;x" in shown
+
+
+def test_a_loan_is_sent_to_the_league() -> None:
+    """Cash and buy-and-hold are no measure of a guard."""
+    with pytest.raises(RecipeError, match=r"loan_demo has a loan: use seawall\.league"):
+        compare("loan_demo", ["close_at"])

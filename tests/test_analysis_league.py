@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def test_one_period_tells_nobody_apart(played: League) -> None:
         assert (pair.n_periods, pair.chance) == (1, 1.0)
         assert pair.mean >= 0.0
     assert "2 windows are 1 market periods" in " ".join(played.notes)
+
+
+def test_a_share_above_1_is_explained(played: League) -> None:
+    """Planted: one agent ended above hindsight; who lost more than it all is not meant."""
+    assert "more than 100 %" not in " ".join(played.notes)
+    for gained, is_told in ((500.0, True), (-500.0, False)):
+        cells = played.cells.copy()
+        row = cells.index[cells["agent"] == "close_at"][0]
+        cells.loc[row, ["share_of_possible", "price_usd"]] = 1.2, -gained
+        told = " ".join(replace(played, cells=cells).notes)
+        assert ("more than 100 %" in told) == is_told
 
 
 @pytest.mark.parametrize(("n_periods", "is_apart"), [(5, False), (6, True)])

@@ -1,5 +1,6 @@
 """What protection cost: parts that add up, false alarms by hand, and no agent above the bound."""
 
+import json
 import math
 from dataclasses import replace
 from itertools import product
@@ -17,6 +18,7 @@ from seawall.analysis.league import judge_alone
 from seawall.analysis.league_table import BOUNDS
 from seawall.analysis.protection import (
     PARTS,
+    Judgement,
     find_false_alarms,
     find_price,
     judge,
@@ -229,3 +231,32 @@ def test_refining_the_grid_changes_hindsight_by_less_than_1_percent(
         usual = find_hindsight(world, recipe, bound)
         fine = find_hindsight(world, recipe, bound, n_states=2 * usual.n_states)
         assert usual.final_equity_usd == pytest.approx(fine.final_equity_usd, rel=0.01)
+
+
+def test_a_judgement_comes_back_from_its_plain_values() -> None:
+    """An unknown bound is nan again, a health factor without debt inf again."""
+    result, untouched = run_agent("thin", "defi_saver"), run_agent("thin", "do_nothing")
+    found = judge(result, untouched, hindsight_usd=30_000.0)
+    free = replace(found, own=replace(found.own, min_health=math.inf))
+    stored = json.loads(json.dumps(free.to_dict(), allow_nan=False))
+    read = Judgement.from_dict(stored)
+    assert read.own == free.own
+    assert (read.untouched_best, read.price) == (free.untouched_best, free.price)
+    assert math.isnan(read.price_best.hindsight_usd)
+    assert read.to_dict() == stored
+    for group, values in (("own", {"seized": "much"}), ("price", {"parts": {}}), ("price", None)):
+        damaged = {**stored, group: None if values is None else {**stored[group], **values}}
+        with pytest.raises(ResultError, match="judgement is damaged"):
+            Judgement.from_dict(damaged)
+
+
+def test_more_than_hindsight_is_explained() -> None:
+    """A bound below what the agent ended with is told, one above is not."""
+    result, untouched = run_agent("thin", "defi_saver"), run_agent("thin", "do_nothing")
+    ended, other = _last(result), _last(untouched)
+    assert ended > other
+    over = judge(result, untouched, hindsight_usd=(ended + other) / 2)
+    assert over.price.share_of_possible > 1
+    assert "borrowing the collateral" in over.excess
+    assert not judge(result, untouched, hindsight_usd=ended + 1.0).excess
+    assert not judge(result, untouched).excess

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from loan_runs import run_agent
 from synthetic_result import START_MS, make_recipe, make_result
 
 from seawall.analysis.page import plot_text, to_json
 from seawall.analysis.panels import MAX_ROWS, journal_table, trades_table
+from seawall.analysis.protection import judge
 from seawall.analysis.report import write_report
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
@@ -211,3 +213,18 @@ def test_three_hundred_thousand_bars_stay_below_ten_megabytes(tmp_path: Path) ->
     """A long result is thinned for drawing, and its tables are capped."""
     path = write_report(make_result(300_000), tmp_path / "report.html")
     assert path.stat().st_size < 10_000_000
+
+
+def test_a_loans_page_makes_no_year_of_two_weeks_and_explains_its_share(tmp_path: Path) -> None:
+    """Annual return and Calmar are dashes there, and more than hindsight is told."""
+    result, untouched = run_agent("thin", "defi_saver"), run_agent("thin", "do_nothing")
+    between = float(result.loan["equity"].iloc[-1] + untouched.loan["equity"].iloc[-1]) / 2
+    judgement = judge(result, untouched, hindsight_usd=between)
+    page = write_report(result, tmp_path / "a.html", judgement=judgement).read_text("utf-8")
+    for name in ("Annual return", "Calmar ratio"):
+        row = re.search(f"<tr><th>{name}</th>(.*?)</tr>", page)
+        assert row is not None
+        assert row[1].count(">\N{EN DASH}<") == 2
+    assert "more than 100 % of the possible" in page
+    stored = replace(result, judgement=judgement.to_dict())
+    assert write_report(stored, tmp_path / "b.html").read_text("utf-8") == page

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from seawall.errors import (
     SeawallError,
     WorkspaceError,
 )
+from seawall.result import Result
 
 RECIPE = """
 seed = 3
@@ -326,6 +328,7 @@ def test_a_loan_is_run_and_judged(seawall: Cli, folder: Path) -> None:
     (folder / "loan.toml").write_text(LOAN)
     done = seawall("run", "loan.toml", "--out", "one")
     assert done.code == 0
+    assert re.search(r"annual return\W+-\W+-\W", done.out)  # of five days no year is made
     assert "lowest health factor" in done.out
     assert "protection cost" in done.err
     assert "Price of protection" in (folder / "one" / "report.html").read_text()
@@ -347,3 +350,53 @@ def test_a_pattern_that_fits_no_recipe_is_refused(seawall: Cli) -> None:
     done = seawall("compare", "loan_1999*", "--agents", "close_at")
     assert done.code == RecipeError.exit_code
     assert "fits none" in done.err
+
+
+def test_a_judgement_is_stored_with_the_result(seawall: Cli, folder: Path) -> None:
+    """``--json`` has it, and a report written again shows the same price of protection."""
+    (folder / "loan.toml").write_text(LOAN)
+    value = read_json(seawall("run", "loan.toml", "--json", "--out", "one"))
+    judgement = value["judgement"]
+    assert isinstance(judgement, dict)
+    assert judgement["price"]["hindsight_usd"] > 0
+    again = Result.load(folder / "one")
+    assert again.judgement == judgement
+    first = (folder / "one" / "report.html").read_text()
+    assert seawall("report", "one", "--out", "again.html").code == 0
+    written = (folder / "again.html").read_text()
+    assert "Share of the possible" in first
+    shown = [re.findall(r'<div class="card.*?</div>', page, re.DOTALL) for page in (first, written)]
+    assert shown[0] == shown[1]
+    assert 'id="decomposition"' in written
+
+
+@pytest.mark.parametrize("damage", [3, {"own": 3}, {"own": {"seized": "much"}}])
+def test_a_damaged_judgement_is_one_line(seawall: Cli, folder: Path, damage: object) -> None:
+    """It is checked like everything else in the folder."""
+    (folder / "loan.toml").write_text(LOAN)
+    assert seawall("run", "loan.toml", "--out", "one").code == 0
+    path = folder / "one" / "result.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "judgement": damage}))
+    done = seawall("report", "one")
+    assert done.code == ResultError.exit_code
+    assert "damaged" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_run_that_cannot_be_judged_is_kept(
+    seawall: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hindsight refuses some loans: result and report are written without it, and it says why."""
+
+    def refuse(*_: object) -> None:
+        raise ResultError("hindsight needs max_ltv <= threshold < 1")
+
+    monkeypatch.setattr("seawall.analysis.league.judge_alone", refuse)
+    (folder / "loan.toml").write_text(LOAN)
+    done = seawall("run", "loan.toml", "--json", "--out", "one")
+    assert read_json(done)["judgement"] is None
+    assert "is not judged" in done.err
+    assert "needs max_ltv <= threshold < 1" in done.err
+    assert Result.load(folder / "one").judgement is None
+    assert "Share of the possible" not in (folder / "one" / "report.html").read_text()

@@ -369,7 +369,7 @@ def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: object) -> None:
     candles = catalog.read_candles(key, None, None)
     names = ("time_ms", "open", "high", "low", "close", "volume")
     kept = {name: np.delete(getattr(candles, name), [2, 3]) for name in names}
-    catalog.write(replace(candles, **kept), fetched_ms=None)
+    catalog.write(Candles(key=key, **kept), fetched_ms=None)
     holed = run(_recipe(), catalog=catalog)
     assert holed.loan["debt_USDC"].iloc[-1] == pytest.approx(
         whole.loan["debt_USDC"].iloc[-1], rel=1e-9

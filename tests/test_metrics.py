@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.errors import DataError
-from seawall.metrics import ClosedTrade, FloatArray, Metrics, measure
+from seawall.metrics import ClosedTrade, FloatArray, Metrics, measure, without_years
 from seawall.units import DAY_MS, HOUR_MS
 
 with warnings.catch_warnings():
@@ -219,3 +219,14 @@ def test_bad_samples_are_named() -> None:
         measure(np.array([1.0, math.nan, 1.0]), time_ms)
     with pytest.raises(DataError, match="sample 1"):
         measure(np.ones(3), time_ms[::-1].copy())
+
+
+def test_of_a_few_days_no_year_is_made() -> None:
+    """Below 30 days annual return and Calmar are shown as none; the rest is as it was."""
+    days = np.arange(11) * 86_400_000
+    found = measure(np.linspace(100.0, 150.0, 11) + np.arange(11) % 2, days)
+    shown = without_years(found, int(days[-1]))
+    assert np.isfinite([found.annual_return, found.total_return]).all()
+    assert np.isnan([shown.annual_return, shown.calmar]).all()
+    assert shown.total_return == found.total_return
+    assert without_years(found, 30 * 86_400_000) is found

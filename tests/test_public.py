@@ -7,10 +7,10 @@ import seawall
 
 PUBLIC = [
     "Agent", "AgentInfo", "AgentStrategy", "ArrayFeed", "Borrow", "Bundle", "Cancel", "Catalog",
-    "Cerebro", "Comparison", "Decision", "Feedback", "FlashLoan", "LoanStrategy", "LoanView",
-    "Observation", "Order", "Recipe", "Repay", "Result", "SeawallError", "Supply", "Swap",
-    "TargetHealth", "TargetWeight", "Wake", "Withdraw", "compare", "find_recipe", "load", "run",
-    "write_report",
+    "Cerebro", "Comparison", "Decision", "Feedback", "FlashLoan", "League", "LoanStrategy",
+    "LoanView", "Observation", "Order", "Recipe", "Repay", "Result", "SeawallError", "Supply",
+    "Swap", "TargetHealth", "TargetWeight", "Wake", "Withdraw", "compare", "find_recipe", "league",
+    "load", "run", "write_report",
 ]  # fmt: skip
 
 

@@ -1,19 +1,27 @@
 """Bundles that lead to a health factor: legal at every step, paid for, and they arrive."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loan_views import ETH_USDC, PRICES, STAKED, make_loan
 
+from seawall.engine.run import run
 from seawall.errors import AgentError
 from seawall.loan_action import Borrow, Bundle, Repay, Supply, Swap, Withdraw
 from seawall.loan_view import LoanTerms, LoanView
+from seawall.market.catalog import Catalog
+from seawall.observation import Observation
 from seawall.preview import preview
-from seawall.rebalancing import GUARD, MARGIN, close_loan, to_health
+from seawall.rebalancing import GUARD, MARGIN, close_loan, is_there, to_health
+from seawall.recipe import Recipe
+from seawall.result import Result
+from seawall.workspace import find_recipe
 
 AAVE_V2 = replace(ETH_USDC, protocol="aave v2", depth_usd=5_000_000.0)
 NO_FLASH = replace(ETH_USDC, has_flash_loans=False)
@@ -362,3 +370,54 @@ def test_a_preview_sees_what_happens(loan: LoanView, target: float) -> None:
     before = equity({"collateral": loan.collateral, "wallet": loan.wallet, "debt": loan.debt})
     after = equity({"collateral": seen.collateral, "wallet": seen.wallet, "debt": seen.debt})
     assert before - after == pytest.approx(seen.spent_usd - seen.gas_usd, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("residue", [1e-16, 1e-9, 4e-6])
+@pytest.mark.parametrize(
+    ("health", "target", "asset"), [(3.0, 1.6, "WETH"), (1.1, 1.6, "USDC"), (1.2, inf, "WETH")]
+)
+def test_rounding_left_in_the_wallet_changes_no_plan(
+    health: float, target: float, asset: str, residue: float
+) -> None:
+    """Up to a cent of either asset: "all" stays "all", and amounts are the same to 1e-6."""
+    plain = to_health(make_loan(health=health), target)
+    dusty = to_health(make_loan(health=health, wallet={asset: residue}), target)
+    assert plain is not None
+    assert dusty is not None
+    assert [step.kind for step in dusty.actions] == [step.kind for step in plain.actions]
+    for one, other in zip(dusty.actions, plain.actions, strict=True):
+        assert one.amount == pytest.approx(other.amount, rel=1e-6)
+
+
+def test_a_debt_below_a_cent_is_none() -> None:
+    """It is closed already, and closing it writes no transaction."""
+    dusty = make_loan(debt=0.004)
+    assert is_there(dusty, inf)
+    assert to_health(dusty, inf) is None
+    assert close_loan(dusty) is None
+    assert not is_there(make_loan(debt=1.0), inf)
+    assert not is_there(make_loan(), 1.6)
+
+
+def test_floats_and_integers_agree_after_many_plans(tmp_path: Path) -> None:
+    """Closed and taken again twice: what integers leave in the wallet decides nothing."""
+    rough, fine = (_run_up_and_down(tmp_path, is_exact=exact) for exact in (False, True))
+    assert rough.transactions["what"].tolist() == fine.transactions["what"].tolist()
+    assert len(fine.transactions) == 4
+    ends = [float(one.loan["equity"].iloc[-1]) for one in (rough, fine)]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-8)
+
+
+def _run_up_and_down(folder: Path, *, is_exact: bool) -> Result:
+    values = json.loads(Recipe.from_file(find_recipe("loan_demo")).to_json())
+    values["market"] |= {"crash": None, "since": "2025-01-01", "until": "2025-01-10"}
+    values["loan"] |= {"leverage": 2.5, "exact": is_exact}
+    for section in ("market", "loan"):
+        values[section] = {k: v for k, v in values[section].items() if v is not None}
+    return run(Recipe.from_dict(values), agent=_up_and_down(), catalog=Catalog(folder))
+
+
+def _up_and_down() -> Callable[[Observation], float | None]:
+    """Return an agent that closes the loan and takes it again, twice."""
+    targets, seen = {1: inf, 5: 1.6, 20: inf, 25: 1.6}, iter(range(1, 10_000))
+    return lambda _observation: targets.get(next(seen))

@@ -23,7 +23,7 @@ from seawall.analysis.statistics import difference, percentile_among, period_end
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_in
 from seawall.engine.world import ReportFetch, World, build_world
-from seawall.errors import SeawallError
+from seawall.errors import RecipeError, SeawallError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.result import Result
@@ -68,12 +68,18 @@ def compare(
         n_random: random agents per agent.
 
     Raises:
-        RecipeError: the recipe, or a name or parameter in ``agents``, is not allowed.
+        RecipeError: the recipe has a loan (see ``league``), or it, a name or a parameter in
+            ``agents`` is not allowed.
         WorkspaceError: there is no such agent.
         DataError: market data are missing or not usable.
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.from_file(find_recipe(str(recipe)))
+    if recipe.loan is not None:
+        raise RecipeError(
+            f"compare is of agents that trade, {recipe.name} has a loan: use "
+            "seawall.league([recipe], [agents])"
+        )
     contenders = with_always(agents)
     for contender in contenders:
         _check(contender, recipe)

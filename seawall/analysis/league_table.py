@@ -13,6 +13,7 @@ from typing import Final, Literal, get_args
 import pandas as pd
 
 from seawall.analysis.numbers import COUNT, HEALTH, PERCENT, SIGNED, TENTH, write_number
+from seawall.analysis.protection import ABOVE
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
 from seawall.result import (
@@ -37,6 +38,7 @@ UNTOUCHED = "do_nothing"
 HINDSIGHT = "hindsight"
 Bound = Literal["worst", "best"]
 BOUNDS: Final[tuple[Bound, ...]] = get_args(Bound)
+_EXACT = 1e-9  # a share of the possible above 1 by less is 1
 MIN_PERIODS = 6  # with fewer, not even a sign test could be below 5 %
 _CELLS = (
     "start_equity_usd", "final_equity_usd", "total_return", "n_liquidations", "min_health",
@@ -194,6 +196,9 @@ class League:
         )
         ties = f"{n_tied} of {len(self.pairs)} pairs of agents cannot be told apart."
         found = [both, share, many, ties]
+        above = self.cells[self.cells["share_of_possible"] > 1 + _EXACT]
+        if (above["price_usd"] < 0).any():
+            found.append(f"Some agents had more than 100 % of the possible: {ABOVE}")
         found += [f"{e['agent']} failed in {e['window']}: {e['error']}" for e in self.errors]
         return tuple(found)
 

@@ -2,7 +2,10 @@
 
 import math
 
+import numpy as np
+
 from seawall.analysis import figures, panels
+from seawall.analysis.figures import to_ms
 from seawall.analysis.loan_figures import (
     gas_figure,
     health_figure,
@@ -18,6 +21,7 @@ from seawall.analysis.loan_panels import (
 from seawall.analysis.numbers import COUNT, HEALTH, PERCENT, SIGNED, tone, write_number
 from seawall.analysis.page import Figure, Page, Panel, card, plot_html, scale_tools
 from seawall.analysis.protection import Judgement, Protection, measure_protection
+from seawall.metrics import without_years
 from seawall.result import Result
 
 
@@ -27,6 +31,9 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
     own_best = judgement.own_best if judgement else measure_protection(result.other or result)
     health, price, gas = health_figure(result), loan_price_figure(result), gas_figure(result)
     equity = figures.equity_figure(result)
+    span_ms = int(np.ptp(to_ms(result.loan.index)))
+    own_metrics = without_years(result.metrics, span_ms)
+    benchmark = without_years(result.benchmark, span_ms)
     fall = waterfall_figure(judgement.price) if judgement else None
     sent, struck = transactions_table(result), liquidations_table(result)
     journal = panels.journal_table(result.journal)
@@ -37,7 +44,7 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
         subtitle=f"{result.agent} · {result.strategy} · {panels.window_text(result.recipe)}",
         labels=result.labels,
         cards=_cards(own, own_best, judgement),
-        callouts=_callouts(result, own, own_best),
+        callouts=_callouts(result, own, own_best, judgement),
         panels=[
             _health_panel(health),
             _price_panel(price),
@@ -47,7 +54,7 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
             panels.searchable_panel(struck, "Liquidations", "liquidations"),
             _equity_panel(equity),
             _gas_panel(gas, own),
-            panels.metrics_panel(result.metrics, result.benchmark, (result.agent, "buy and hold")),
+            panels.metrics_panel(own_metrics, benchmark, (result.agent, "buy and hold")),
             panels.searchable_panel(journal, "Journal", "journal"),
             panels.quality_panel(result.quality),
             panels.recipe_panel(result.recipe),
@@ -107,7 +114,9 @@ def _cards(own: Protection, best: Protection, judgement: Judgement | None) -> st
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _callouts(result: Result, own: Protection, best: Protection) -> list[str]:
+def _callouts(
+    result: Result, own: Protection, best: Protection, judgement: Judgement | None
+) -> list[str]:
     found = []
     if own.n_liquidations != best.n_liquidations:
         found.append(
@@ -123,6 +132,8 @@ def _callouts(result: Result, own: Protection, best: Protection) -> list[str]:
             f"{write_number(own.bad_debt_usd, COUNT)} USD of debt were left behind: the collateral "
             "was worth less."
         )
+    if judgement is not None and judgement.excess:
+        found.append(judgement.excess)
     return found
 
 

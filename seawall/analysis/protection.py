@@ -12,12 +12,12 @@ stayed at 1 or above.
 
 The **share of the possible** is ``(agent - do nothing) / (hindsight - do nothing)``, of final
 equity; nan, shown as a dash, where hindsight could not have made a difference of 0.1 % of the
-equity at the start.
+equity at the start. Above 1 it is where an agent held what hindsight never does (``ABOVE``).
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from seawall.analysis.figures import to_ms
 from seawall.errors import LedgerError, ResultError
 from seawall.loan_recipe import LoanSection
 from seawall.market.series import FloatArray
-from seawall.result import Result
+from seawall.result import Result, as_text, read_values
 from seawall.units import YEAR_MS
 
 PARTS = (
@@ -35,6 +35,10 @@ PARTS = (
 )  # fmt: skip
 CLOSE_TO_1 = 1.1
 MIN_POSSIBLE = 1e-3  # of the equity at the start: below it, a share of the possible says nothing
+ABOVE = (
+    "hindsight's states do not include borrowing the collateral's asset, that is, being short, so "
+    "it is no upper bound for who did; nor does its grid hold every state in between."
+)
 _EXACT = 1e-9  # of the equity: how well the parts add up
 _SAME = 1e-9  # relative: health factors closer than that are one
 
@@ -93,6 +97,12 @@ class Protection:
         """Return plain values in the fields' order; what is no finite number is None."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
+    @classmethod
+    def from_dict(cls, stored: object) -> "Protection":
+        """Return what ``to_dict`` has written; TypeError where it is none."""
+        found = cls(**read_values(cls, stored))
+        return replace(found, min_health=math.inf) if math.isnan(found.min_health) else found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
@@ -125,6 +135,15 @@ class Price:
             "share_of_possible": _plain(self.share_of_possible),
         }
 
+    @classmethod
+    def from_dict(cls, stored: object) -> "Price":
+        """Return what ``to_dict`` has written; TypeError where it is none."""
+        if not isinstance(stored, dict) or set(stored.get("parts", ())) != set(PARTS):
+            raise TypeError(f"a price must have {len(PARTS)} parts, has others")
+        parts = {as_text(name): float(stored["parts"][name]) for name in PARTS}
+        rest = {name: value for name, value in stored.items() if name != "parts"}
+        return cls(parts=parts, **read_values(cls, rest, apart=("parts",)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
@@ -146,6 +165,35 @@ class Judgement:
     def to_dict(self) -> dict[str, object]:
         """Return plain values by name."""
         return {f.name: getattr(self, f.name).to_dict() for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, object]) -> "Judgement":
+        """Return what ``to_dict`` has written.
+
+        Raises:
+            ResultError: it is damaged.
+        """
+        try:
+            return cls(
+                own=Protection.from_dict(stored["own"]),
+                own_best=Protection.from_dict(stored["own_best"]),
+                untouched=Protection.from_dict(stored["untouched"]),
+                untouched_best=Protection.from_dict(stored["untouched_best"]),
+                price=Price.from_dict(stored["price"]),
+                price_best=Price.from_dict(stored["price_best"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ResultError(
+                f"the stored judgement is damaged ({error}): run its recipe again"
+            ) from None
+
+    @property
+    def excess(self) -> str:
+        """Why a share of the possible is above 100 %, in a sentence; ``""`` where it is not."""
+        is_above = self.own.final_equity_usd > self.price.hindsight_usd
+        if not (is_above and self.price.share_of_possible > 1 + _EXACT):
+            return ""
+        return f"The agent had more than 100 % of the possible: {ABOVE}"
 
 
 def judge(

@@ -47,10 +47,12 @@ def write_report(
     Args:
         result: what is reported.
         path: the file.
-        judgement: of a result with a loan: what it comes to beside doing nothing and hindsight.
+        judgement: of a result with a loan: what it comes to beside doing nothing and hindsight;
+            the one that is stored with it if None.
 
     Raises:
-        ResultError: the result holds no bar, or the file cannot be written.
+        ResultError: the result holds no bar, its judgement is damaged, or the file cannot be
+            written.
     """
     if len(result.equity) == 0:
         raise ResultError("a report needs at least one bar, the result has none: run it again")
@@ -65,7 +67,11 @@ def _to_page(result: Result | Comparison | League, judgement: Judgement | None) 
         return comparison_page(result)
     if isinstance(result, League):
         return league_page(result)
-    return result_page(result) if result.recipe.loan is None else loan_page(result, judgement)
+    if result.recipe.loan is None:
+        return result_page(result)
+    if judgement is None and result.judgement is not None:
+        judgement = Judgement.from_dict(result.judgement)
+    return loan_page(result, judgement)
 
 
 def result_page(result: Result) -> Page:

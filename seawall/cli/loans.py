@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seawall import workspace
 from seawall.cli import screen
+from seawall.errors import SeawallError
 
 if TYPE_CHECKING:
     from seawall.analysis.protection import Judgement
@@ -18,15 +19,22 @@ _NEAR = 1.1  # a health factor that is near the end
 
 
 def judge_loan(result: "Result") -> "Judgement | None":
-    """Return what a run comes to beside doing nothing and hindsight; ``None`` without a loan."""
+    """Return what a run comes to beside doing nothing and hindsight.
+
+    ``None`` without a loan, and where that cannot be found out: the run is not lost for it.
+    """
     if result.recipe.loan is None:
         return None
     from seawall.analysis.league import judge_alone
     from seawall.engine.world import build_world
     from seawall.market.catalog import Catalog
 
-    world = build_world(result.recipe, Catalog(), offline=True)
-    return judge_alone(result, result.recipe, world)
+    try:
+        world = build_world(result.recipe, Catalog(), offline=True)
+        return judge_alone(result, result.recipe, world)
+    except SeawallError as error:
+        screen.say(f"the run is not judged beside doing nothing and hindsight: {error}")
+        return None
 
 
 def loan_rows(result: "Result") -> list[tuple[str, str, str]]:
@@ -57,6 +65,8 @@ def print_judgement(judgement: "Judgement") -> None:
         f"{screen.number(price.price_usd)} USD; with hindsight "
         f"{screen.number(price.hindsight_usd)} USD was possible, the agent had {share} of it"
     )
+    if judgement.excess:
+        screen.say(judgement.excess)
 
 
 def _find_guards() -> list[str]:

@@ -4,6 +4,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -67,8 +68,10 @@ def run(
     with screen.progress(loaded.name) as advance, _fetching() as on_fetch, screen.prints_aside():
         result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
         judgement = judge_loan(result)
+    if judgement is not None:
+        result = replace(result, judgement=judgement.to_dict())
     folder = result.save(place)
-    report_path = write_report(result, folder / "report.html", judgement=judgement)
+    report_path = write_report(result, folder / "report.html")
     figure = _write_png(result, folder) if png else None
     if as_json:
         screen.print_json({**result.summary(), "folder": str(folder), "report": str(report_path)})
@@ -229,9 +232,12 @@ def _write_png(result: "Result", folder: Path) -> Path:
 
 
 def _print_result(result: "Result") -> None:
+    from seawall.metrics import without_years
+
     title = " · ".join((result.recipe.name, result.agent, *result.labels))
-    ours, theirs = result.metrics, result.benchmark
-    is_short = result.equity.index[-1] - result.equity.index[0] < ANNUALISED_FROM
+    span = result.equity.index[-1] - result.equity.index[0]
+    span_ms = int(span / timedelta(milliseconds=1))
+    ours, theirs = (without_years(one, span_ms) for one in (result.metrics, result.benchmark))
     percents = ("total_return", "annual_return", "volatility", "max_drawdown", "exposure")
     rows = [
         (
@@ -250,12 +256,12 @@ def _print_result(result: "Result") -> None:
         )
         for name in plain
     ]
-    if is_short:  # a year made of a few days says nothing
-        rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
     if result.recipe.loan is not None:
         rows = [*rows[:4], *loan_rows(result)]
+    elif span < ANNUALISED_FROM:  # a year made of a few days says nothing
+        rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
     if result.recipe.loan is not None:
         screen.say(

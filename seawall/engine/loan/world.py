@@ -366,6 +366,8 @@ def _label_own(loan: LoanSection) -> tuple[str, ...]:
         found.append(f"own risk parameters: {', '.join(loan.parameters)}")
     if loan.flash_premium_bps is not None:
         found.append(f"own flash premium: {loan.flash_premium_bps:g} bps")
+    if not loan.wallet.get(NATIVE):
+        found.append("no ETH in the wallet: no transaction can be paid for")
     return tuple(dict.fromkeys(found))
 
 
