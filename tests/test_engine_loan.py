@@ -367,9 +367,18 @@ def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: object) -> None:
     key = SeriesKey("candles", "made", "ETH/USDT", "1h")
     whole = run(_recipe(), catalog=catalog)
     candles = catalog.read_candles(key, None, None)
-    names = ("time_ms", "open", "high", "low", "close", "volume")
-    kept = {name: np.delete(getattr(candles, name), [2, 3]) for name in names}
-    catalog.write(Candles(key=key, **kept), fetched_ms=None)
+    catalog.write(
+        Candles(
+            key=key,
+            time_ms=np.delete(candles.time_ms, [2, 3]),
+            open=np.delete(candles.open, [2, 3]),
+            high=np.delete(candles.high, [2, 3]),
+            low=np.delete(candles.low, [2, 3]),
+            close=np.delete(candles.close, [2, 3]),
+            volume=np.delete(candles.volume, [2, 3]),
+        ),
+        fetched_ms=None,
+    )
     holed = run(_recipe(), catalog=catalog)
     assert holed.loan["debt_USDC"].iloc[-1] == pytest.approx(
         whole.loan["debt_USDC"].iloc[-1], rel=1e-9
