@@ -345,6 +345,14 @@ def test_guards_of_loans_are_compared_over_several_recipes(seawall: Cli, folder:
     assert seawall("report", "two").code == 0
 
 
+def test_hindsight_is_no_agent_to_run(seawall: Cli, folder: Path) -> None:
+    """It knows the path: what it is, and where it is shown, is said."""
+    (folder / "loan.toml").write_text(LOAN)
+    done = seawall("run", "loan.toml", "--agent", "hindsight")
+    assert done.code == RecipeError.exit_code
+    assert "no agent but the bound" in done.err
+
+
 def test_a_pattern_that_fits_no_recipe_is_refused(seawall: Cli) -> None:
     """The pattern is named, and where to look."""
     done = seawall("compare", "loan_1999*", "--agents", "close_at")

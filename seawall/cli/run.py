@@ -60,6 +60,11 @@ def run(
     from seawall.result import LAYOUT, check_folder
 
     loaded = _load_recipe(recipe, settings)
+    if agent == "hindsight":
+        raise RecipeError(
+            "hindsight is no agent but the bound of all: every run of a loan names it, and "
+            "`seawall compare` shows it"
+        )
     loaded = to_contender(agent).recipe(loaded) if agent else loaded
     # Before the run, which may be long: a folder that will not do is not found out after it.
     place = check_folder(

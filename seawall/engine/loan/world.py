@@ -19,7 +19,7 @@ from seawall.market.series import Candles, FloatArray, SeriesKey, Signal, TimeAr
 from seawall.recipe import Recipe
 from seawall.units import SECOND_MS, to_time_ms
 from seawall.venues import oracle
-from seawall.venues.gas import GasTrack, gas_per_bar
+from seawall.venues.gas import INTERCEPT, RESPONSE, SIGMA, GasTrack, gas_per_bar
 from seawall.venues.lending import kernels, layout
 from seawall.venues.parameters import Ambiguity
 
@@ -374,7 +374,11 @@ def _label_own(loan: LoanSection) -> tuple[str, ...]:
 def _label_gas(loan: LoanSection, gas: GasTrack) -> tuple[str, ...]:
     found = []
     if gas.share_modelled > 0:
-        found.append(f"modelled: gas in {gas.share_modelled:.0%} of the hours")
+        level = "the fitted level" if loan.gas.baseline_gwei is None else "an own level"
+        found.append(
+            f"modelled: gas in {gas.share_modelled:.0%} of the hours, on {level} times "
+            f"exp({INTERCEPT:g} + {RESPONSE:g} x^2 + {SIGMA:g}^2 / 2)"
+        )
     if loan.gas.multiplier != 1:
         found.append(f"gas at {loan.gas.multiplier:g} times its price")
     return tuple(found)
