@@ -10,9 +10,8 @@ import numpy as np
 
 from seawall.action import Action
 from seawall.agent import Decision, to_loan_decision
-from seawall.loan_action import LoanAction, TargetHealth, describe_loan_action
+from seawall.loan_action import Bundle, LoanAction, TargetHealth, describe_loan_action
 from seawall.loan_view import LoanView
-from seawall.market.series import TimeArray
 from seawall.observation import Observation
 from seawall.rebalancing import is_there, to_health
 from seawall.strategy import AgentStrategy
@@ -30,7 +29,7 @@ class LoanStrategy(AgentStrategy):
 
     def __init__(self) -> None:
         super().__init__()
-        self._closes: TimeArray | None = None
+        self._planned: tuple[TargetHealth, LoanView, Bundle | None] | None = None
 
     # The loop of one bar --------------------------------------------------------------------------
 
@@ -115,9 +114,19 @@ class LoanStrategy(AgentStrategy):
         else:
             self._send_loan(action, bar)  # type: ignore[arg-type]  # read_answer lets no other pass
 
+    def plan(self, target: TargetHealth, loan: LoanView) -> Bundle | None:
+        """Return the steps to a health factor, as ``to_health``; ``None`` where there are none.
+
+        Asked when a target is permitted and again when it is sent: they are found once.
+        """
+        known = self._planned
+        if known is None or known[0] is not target or known[1] is not loan:
+            known = self._planned = (target, loan, to_health(loan, target.health))
+        return known[2]
+
     def _go_to(self, target: TargetHealth, loan: LoanView, bar: int) -> None:
         """Send the steps to a health factor, or say that there are none."""
-        bundle = to_health(loan, target.health)
+        bundle = self.plan(target, loan)
         if bundle is not None:
             self._send_loan(bundle, bar)
         elif not is_there(loan, target.health):

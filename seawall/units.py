@@ -78,3 +78,8 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     if not base or not quote:
         raise RecipeError(f"a symbol is BASE/QUOTE, is {symbol!r}: write ETH/USDT")
     return base, quote
+
+
+def is_perpetual(symbol: str) -> bool:
+    """Return whether a symbol is a perpetual's, ``"ETH/USDT:USDT"``; ``"ETH/USDT"`` is spot."""
+    return ":" in symbol

@@ -9,7 +9,6 @@ from seawall.loan_strategy import LoanStrategy
 from seawall.loan_view import LoanView
 from seawall.observation import Observation
 from seawall.preview import preview
-from seawall.rebalancing import to_health
 from seawall.units import DAY_MS
 
 
@@ -61,7 +60,7 @@ class LiquidationProtection(LoanStrategy):
     def find_steps(self, action: Action, loan: LoanView) -> LoanAction | None:
         """Return what an action does to the loan; ``None`` where nothing."""
         if isinstance(action, TargetHealth):
-            return to_health(loan, action.health)
+            return self.plan(action, loan)
         return action if isinstance(action, LOAN_ACTIONS) else None
 
     def _find_breach(self, steps: LoanAction, loan: LoanView, time_ms: int) -> str:

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 
 from seawall.agent import Decision, Wake
+from seawall.engine.loan.terms import find_terms
 from seawall.engine.run import run, run_in
 from seawall.engine.world import World, build_world
 from seawall.errors import DataError, RecipeError
 from seawall.loan_action import Repay, TargetHealth
+from seawall.loan_recipe import LoanSection
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import HOUR_MS, to_time_ms
+from seawall.venues.lending import layout
 
 SINCE = "2023-06-01"
 _START_MS = to_time_ms(SINCE)
@@ -258,6 +261,10 @@ def test_an_oracle_that_is_down_stops_the_liquidator_too(play: Callable[..., Res
         ({"loan.protocol": "compound", "loan.debt": "DAI"}, "must be USDC"),
         ({"loan.protocol": "morpho"}, "Morpho"),
         ({"strategy.name": "strategies.spot_trading"}, "needs a job that guards one"),
+        ({"execution.decide_at": "open"}, "from close to close, execution.decide_at is 'open'"),
+        ({"execution.fill": "close"}, "execution.fill is 'close': leave it out"),
+        ({"execution.fills": "stock"}, "execution.fills is 'stock'"),
+        ({"account.initial_holdings": {"ETH": 1.0}}, "account.initial_holdings is"),
         ({"loan.e_mode": True}, "loan.e_mode is for"),
         ({"loan.debt": "ETH"}, "write WETH"),
         ({"loan.prices": {"WETH": 1_000.0}}, "one for one"),
@@ -392,3 +399,21 @@ def test_a_fault_of_either_asset_of_a_feed_is_met(play: Callable[..., Result]) -
     result = play(_path(*[2_000.0] * 5), **wick)
     assert len(result.liquidations) > 0
     assert "fault: wick oracle of ETH" in result.labels
+    assert len(set(result.labels)) == len(result.labels)
+
+
+def test_growth_of_any_asset_is_said(play: Callable[..., Result]) -> None:
+    """Collateral that grows against its feed by the recipe's word carries a label."""
+    grows = {"loan.prices": {"WETH": {"symbol": "ETH/USDT"}, "USDC": {"value": 1.0, "growth": 0.5}}}
+    labels = play(_path(2_000.0), **grows).labels
+    assert "modelled: USDC grows by 50.00% a year" in labels
+
+
+def test_an_efficiency_mode_changes_inside_the_window() -> None:
+    """Aave v3's mode for ETH went from 93 % to 95 % on 2024-02-07: two epochs, one for each."""
+    loan = LoanSection(collateral="wstETH", debt="WETH", equity=1.0, leverage=3.0, e_mode=True)
+    names = ("wstETH", "WETH", "ETH")
+    terms = find_terms(loan, names, to_time_ms("2024-02-01"), to_time_ms("2024-02-14"))
+    by_day = {e.since_ms: e.risk[0, layout.THRESHOLD] for e in terms.epochs}
+    assert by_day[to_time_ms("2024-02-01")] == pytest.approx(0.93)
+    assert by_day[to_time_ms("2024-02-07")] == pytest.approx(0.95)

@@ -1,7 +1,7 @@
 """One recipe, one backtest: read top to bottom, this is all that a run does."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -169,20 +169,46 @@ def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
     name = recipe.strategy.name
     if issubclass(strategy_class, LoanStrategy) and recipe.loan is None:
         raise RecipeError(f"{name} guards a loan, the recipe has none: add [loan]")
-    if recipe.loan is not None and not issubclass(strategy_class, LoanStrategy):
+    if recipe.loan is None:
+        return
+    if not issubclass(strategy_class, LoanStrategy):
         raise RecipeError(
             f"[loan] needs a job that guards one, the job is {name}: set strategy.name to "
             "strategies.liquidation_protection, or remove [loan]"
         )
+    _refuse(recipe, _NOT_WITH_LOANS, "a loan is guarded from close to close")
+
+
+# What a recipe may set for spot alone: where it is, and what it must be.
+_NOT_WITH_LOANS: Mapping[str, object] = {
+    "execution.decide_at": "close",
+    "execution.fill": "next_open",
+    "execution.fills": "exchange",
+    "account.initial_holdings": {},
+}
+_NOT_WITH_PERPETUALS = {
+    key: value for key, value in _NOT_WITH_LOANS.items() if key != "account.initial_holdings"
+}
+
+
+def _refuse(recipe: Recipe, allowed: Mapping[str, object], why: str) -> None:
+    """Raise RecipeError where a setting would have no effect, or a wrong one."""
+    for key, wanted in allowed.items():
+        section, name = key.split(".")
+        found = getattr(getattr(recipe, section), name)
+        if found != wanted:
+            shown = f"{found!r}" if isinstance(found, str) else f"{dict(found)}"
+            needed = f'leave it out, or set it to "{wanted}"' if wanted else "leave it out"
+            raise RecipeError(f"{why}, {key} is {shown}: {needed}")
 
 
 def _check_guard(recipe: Recipe, agent: Agent) -> None:
-    """Raise RecipeError where a guard of loans is given a market, or a trader a loan."""
-    guards = getattr(agent, "guards", None) == "loan"
-    if guards and recipe.loan is None:
+    """Raise RecipeError where a guard of loans has none to guard."""
+    if getattr(agent, "guards", None) == "loan" and recipe.loan is None:
+        name = recipe.agent.name if recipe.agent else type(agent).__name__
         raise RecipeError(
-            f"{recipe.agent and recipe.agent.name} guards a loan, the recipe has none: add [loan], "
-            "and set strategy.name to strategies.liquidation_protection"
+            f"{name} guards a loan, the recipe has none: add [loan], and set strategy.name to "
+            "strategies.liquidation_protection"
         )
 
 

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from seawall.errors import DataError, RecipeError
 from seawall.kernel import kernel
-from seawall.units import DAY_MS, SECOND_MS, YEAR_MS
+from seawall.units import SECOND_MS, YEAR_MS
 
 FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.int64]
@@ -43,7 +43,6 @@ BoolArray = NDArray[np.bool_]
 
 YEAR_S: Final = YEAR_MS // SECOND_MS
 WSTETH_MAX_GROWTH: Final = 0.0968  # a year; Aave proposal of 2024-02-27, SetPriceCapAdapters
-WSTETH_SNAPSHOT_DELAY_S: Final = 7 * DAY_MS // SECOND_MS  # how old a snapshot is, same source
 
 CLOSES, LEANS_LOW, LEANS_HIGH = 0, 1, 2
 _ROUNDING = 1e-12  # 99.5 is half a per cent below 100, whatever the last bit says

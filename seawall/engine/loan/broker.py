@@ -31,7 +31,6 @@ from seawall.venues.lending.venue import LendingVenue
 from seawall.venues.parameters import Ambiguity
 
 _EVENTS = 4 * race.MOST_ROUNDS  # liquidations that one call of the kernel can report
-_UNITS = {**GAS_UNITS, "wrap": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +101,7 @@ class LoanBroker(bt.BrokerBase):
         self._stamps: list[float] = to_bt_time(world.close_ms).tolist()
         self._bars = {stamp: bar for bar, stamp in enumerate(self._stamps)}
         self._lived = 0
+        self._bar = -1  # that the feeds show
         self._epoch = -1
         self._epoch_bars = world.epoch_bars()
         self._pending: list[Sent] = []
@@ -141,7 +141,7 @@ class LoanBroker(bt.BrokerBase):
 
     def next(self) -> None:
         """Live through the bar that has just closed, unless it has been lived through already."""
-        bar = self.bar_now()
+        self._bar = bar = self._bar_now()
         while self._lived <= bar:
             self._live(bar + 1)
 
@@ -165,7 +165,7 @@ class LoanBroker(bt.BrokerBase):
         """True: what the bars bring is lived through ahead of them."""
         return True
 
-    def bar_now(self) -> int:
+    def _bar_now(self) -> int:
         """Return the bar that the feeds show; -1 in the warm-up."""
         latest = 0.0
         for data in self.cerebro.datas:
@@ -221,7 +221,7 @@ class LoanBroker(bt.BrokerBase):
         self.venue: LendingVenue = self._arithmetic.enter(epoch)
         self._terms = Terms(
             names=self.world.names,
-            gas_units=dict(_UNITS),
+            gas_units=dict(GAS_UNITS),
             swap_fee=float(self._rules[layout.SWAP_FEE]),
             depth_usd=float(self._rules[layout.DEPTH_USD]),
             flash_premium=self.world.terms.flash_premium,
@@ -355,7 +355,7 @@ class LoanBroker(bt.BrokerBase):
         """Return nothing: a loan sends no backtrader orders."""
 
     def _row(self) -> int:
-        return min(self.bar_now() + 1, self._lived)
+        return min(self._bar + 1, self._lived)
 
     def buy(self, *_args: Any, **_kwargs: Any) -> bt.Order:
         """Refuse: the job is a loan."""

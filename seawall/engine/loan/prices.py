@@ -17,7 +17,15 @@ from seawall.market.catalog import Catalog
 from seawall.market.ratio import ratio_candles
 from seawall.market.series import Candles, FloatArray, SeriesKey, TimeArray
 from seawall.recipe import MarketSection, Recipe
-from seawall.units import SECOND_MS, YEAR_MS, split_symbol, to_duration_ms, to_time_ms, to_time_text
+from seawall.units import (
+    SECOND_MS,
+    YEAR_MS,
+    is_perpetual,
+    split_symbol,
+    to_duration_ms,
+    to_time_ms,
+    to_time_text,
+)
 from seawall.venues import oracle
 
 _WRAPPED = {"WETH": "ETH", "wstETH": "ETH", "WBTC": "BTC"}
@@ -153,7 +161,7 @@ class _Finder:
         return PriceSection(symbol=self._symbol_of(_WRAPPED.get(name, name), name))
 
     def _symbol_of(self, base: str, what: str) -> str:
-        for symbol in self._candles:
+        for symbol in sorted(self._candles, key=is_perpetual):  # spot first, and in its order
             if split_symbol(symbol)[0] == base:
                 return symbol
         raise RecipeError(
@@ -261,6 +269,8 @@ class _Finder:
                 self.labels.append(f"modelled: {name} grows by {section.growth:.2%} a year")
             return section.rate, section.growth
         if name != "wstETH":
+            if section.growth:
+                self.labels.append(f"modelled: {name} grows by {section.growth:.2%} a year")
             return 1.0, section.growth
         years = (int(self._open_ms[0]) - to_time_ms(WSTETH_AT)) / YEAR_MS
         growth = section.growth or WSTETH_GROWTH

@@ -93,6 +93,8 @@ def _aave(
         for asset in _lent(names):
             rows = parameters.history(market, asset)
             changes |= {row.since_ms for row in rows if since_ms < row.since_ms < until_ms}
+        modes = parameters.emode_history(market, EMODE_ETH) if loan.e_mode else ()
+        changes |= {mode.since_ms for mode in modes if since_ms < mode.since_ms < until_ms}
     if loan.rules == "dated" and name != "v2":
         starts = (to_time_ms(activation.since) for activation in ACTIVATIONS)
         changes |= {start for start in starts if since_ms < start < until_ms}

@@ -108,7 +108,7 @@ class LoanWorld:
         rows[:-1, layout.GAS_KNOWN] = self.gas.known_gwei
         rows[-1, layout.GAS_KNOWN] = self.gas.known_gwei[-1]  # of no use: nothing lands after it
         native = self.assets[self.native]
-        rows[1:, layout.NATIVE_OPEN], rows[1:, layout.NATIVE_CLOSE] = native.open, native.close
+        rows[1:, layout.NATIVE_OPEN] = native.open
         for k, asset in enumerate(self.assets):
             for place, first, values in (
                 (layout.OPEN, asset.start, asset.open),
@@ -204,7 +204,7 @@ def build_loan_world(
         borrow_rate=rates.borrow,
         supply_rate=rates.supply,
         gas=gas,
-        labels=(*labels, *_label_own(loan)),
+        labels=labels,
         extra=series,
     )
     open_loan(world)  # what cannot be taken is refused before the run

@@ -35,11 +35,10 @@ SECONDS: Final = 0  # length of the bar
 GAS_PRICE: Final = 1  # gwei, what a transaction of this bar pays
 GAS_KNOWN: Final = 2  # gwei, what can be known at its close
 NATIVE_OPEN: Final = 3  # USD per ETH
-NATIVE_CLOSE: Final = 4
-IS_DOWN: Final = 5  # it cannot be read in a part of the bar: what needs a price is refused
-IS_DARK: Final = 6  # nor in the whole bar: nobody can liquidate
-IS_JUMP: Final = 7  # it has been silent: its first report skips all prices in between
-N_WORLD: Final = 8
+IS_DOWN: Final = 4  # it cannot be read in a part of the bar: what needs a price is refused
+IS_DARK: Final = 5  # nor in the whole bar: nobody can liquidate
+IS_JUMP: Final = 6  # it has been silent: its first report skips all prices in between
+N_WORLD: Final = 7
 
 OPEN, CLOSE, RATIO, SUPPLY_RATE, BORROW_RATE = range(5)  # blocks of n
 FEED_LOW, FEED_HIGH, FEED_CLOSE_LOW, FEED_CLOSE_HIGH = range(4)  # blocks of f, behind them
@@ -73,7 +72,6 @@ N_EVENT: Final = 14
 
 # wake -------------------------------------------------------------------------------------------
 HEALTH_BELOW, HEALTH_ABOVE, AT_EVENT = range(3)
-N_WAKE: Final = 3
 
 
 def state_size(n: int) -> int:

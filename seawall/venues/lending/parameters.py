@@ -252,6 +252,11 @@ def emode_at(market: Market, category: int, time_ms: int) -> EmodeParameters:
     return _at(rows, time_ms, f"e-mode {category}")
 
 
+def emode_history(market: Market, category: int) -> tuple[EmodeParameters, ...]:
+    """Return what an efficiency mode of a market ever set, in order; empty where it has none."""
+    return next((rows for rows in _emodes(market) if rows[0].category == category), ())
+
+
 def starts_ms(market: Market) -> int:
     """Return when a market began."""
     return _ms(_markets(market)["since"])

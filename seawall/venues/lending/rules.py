@@ -27,7 +27,6 @@ class AaveRules:
         close_factor: ``half`` of a reserve's debt; ``by_health``: half, all of it at a health
             factor <= 0.95; ``position``: half of the whole debt, all of the reserve's at a health
             factor <= 0.95 or where either side is under 2,000 dollars.
-        charges_protocol_fee: a share of the bonus goes to the treasury.
         has_emode: efficiency modes exist.
         records_deficit: a liquidation that takes the last collateral burns the debt that is left,
             and none may leave dust.
@@ -49,7 +48,6 @@ class AaveRules:
     compounding: Literal["per_second", "binomial", "taylor"]
     close_factor: Literal["half", "by_health", "position"]
     rounds_against_user: bool = False
-    charges_protocol_fee: bool = False
     has_emode: bool = False
     records_deficit: bool = False
     allows_self_liquidation: bool = True
@@ -73,7 +71,6 @@ _V3_0 = AaveRules(
     name="v3.0",
     compounding="binomial",
     close_factor="by_health",
-    charges_protocol_fee=True,
     has_emode=True,
     averages_rate=True,
 )
