@@ -1,4 +1,4 @@
-"""Leave the loan as it is: what every guard of a loan is measured against."""
+"""Leave the loan or the position as it is: what every guard of one is measured against."""
 
 from typing import ClassVar
 
@@ -7,9 +7,9 @@ from seawall.units import YEAR_MS
 
 
 class DoNothing:
-    """Never acts; the loan lives or is liquidated by itself."""
+    """Never acts; what it guards lives or is liquidated by itself."""
 
-    guards: ClassVar[str] = "loan"
+    guards: ClassVar[tuple[str, ...]] = ("loan", "margin")
 
     def decide(self, observation: Observation) -> Decision:
         """Sleep for as long as one may."""

@@ -38,13 +38,23 @@ if TYPE_CHECKING:
     )
     from seawall.loan_strategy import LoanStrategy
     from seawall.loan_view import LoanView
+    from seawall.margin_strategy import MarginStrategy
     from seawall.market.catalog import Catalog
     from seawall.observation import Observation
+    from seawall.perpetual_action import (
+        AddMargin,
+        SetLeverage,
+        SetMarginMode,
+        TargetLeverage,
+        Transfer,
+    )
+    from seawall.perpetual_view import PerpetualView
     from seawall.recipe import Recipe
     from seawall.result import Result
     from seawall.strategy import AgentStrategy
 
 _HOMES = {
+    "AddMargin": "perpetual_action",
     "Agent": "agent",
     "AgentInfo": "agent",
     "AgentStrategy": "strategy",
@@ -61,16 +71,22 @@ _HOMES = {
     "League": "analysis.league_table",
     "LoanStrategy": "loan_strategy",
     "LoanView": "loan_view",
+    "MarginStrategy": "margin_strategy",
     "Observation": "observation",
     "Order": "action",
+    "PerpetualView": "perpetual_view",
     "Recipe": "recipe",
     "Repay": "loan_action",
     "Result": "result",
     "SeawallError": "errors",
+    "SetLeverage": "perpetual_action",
+    "SetMarginMode": "perpetual_action",
     "Supply": "loan_action",
     "Swap": "loan_action",
     "TargetHealth": "loan_action",
+    "TargetLeverage": "perpetual_action",
     "TargetWeight": "action",
+    "Transfer": "perpetual_action",
     "Wake": "agent",
     "Withdraw": "loan_action",
     "compare": "analysis.compare",
@@ -80,6 +96,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AddMargin",
     "Agent",
     "AgentInfo",
     "AgentStrategy",
@@ -96,16 +113,22 @@ __all__ = [
     "League",
     "LoanStrategy",
     "LoanView",
+    "MarginStrategy",
     "Observation",
     "Order",
+    "PerpetualView",
     "Recipe",
     "Repay",
     "Result",
     "SeawallError",
+    "SetLeverage",
+    "SetMarginMode",
     "Supply",
     "Swap",
     "TargetHealth",
+    "TargetLeverage",
     "TargetWeight",
+    "Transfer",
     "Wake",
     "Withdraw",
     "compare",

@@ -13,16 +13,25 @@ from pydantic import Field, TypeAdapter, ValidationError
 from seawall.errors import AgentError
 from seawall.given import to_bool, to_number, to_shown, to_text, to_whole
 from seawall.loan_action import Borrow, Bundle, Repay, Supply, Swap, TargetHealth, Withdraw
+from seawall.perpetual_action import (
+    AddMargin,
+    SetLeverage,
+    SetMarginMode,
+    TargetLeverage,
+    Transfer,
+)
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit", "stop", "stop_limit", "trailing"]
 TimeInForce = Literal["gtc", "ioc", "fok", "gtd"]
+TriggerPrice = Literal["last", "mark"]
 
 _LATEST_MS = 7_258_118_400_000  # 2200-01-01 UTC
 _WORDS: dict[str, tuple[str, ...]] = {
     "side": get_args(Side),
     "type": get_args(OrderType),
     "time_in_force": get_args(TimeInForce),
+    "trigger": get_args(TriggerPrice),
 }
 _put = object.__setattr__  # what is frozen is still being made
 
@@ -64,6 +73,8 @@ class Order:
         time_in_force: ``gtc`` rests, ``ioc`` fills what it can at once, ``fok`` all at once or not
             at all, ``gtd`` rests until ``good_until_ms``.
         post_only: a limit order that would take liquidity is refused instead.
+        reduce_only: of a perpetual: it closes what is held, and never opens or turns a position.
+        trigger: of a perpetual's stops, trailing ones and brackets too: which price sets them off.
         stop_loss, take_profit: a bracket: two exits, one cancels the other, live from the entry on.
         client_id: the agent's own name for it, to cancel it by.
 
@@ -83,6 +94,8 @@ class Order:
     time_in_force: TimeInForce = "gtc"
     good_until_ms: int | None = None
     post_only: bool = False
+    reduce_only: bool = False
+    trigger: TriggerPrice = "last"
     stop_loss: float | None = None
     take_profit: float | None = None
     client_id: str = ""
@@ -113,8 +126,9 @@ class Order:
         for name in ("symbol", "client_id"):
             if type(given[name]) is not str or not given[name].isascii():
                 _put(self, name, to_text(name, given[name]))
-        if type(self.post_only) is not bool:
-            _put(self, "post_only", to_bool("post_only", self.post_only))
+        for name in ("post_only", "reduce_only"):
+            if type(given[name]) is not bool:
+                _put(self, name, to_bool(name, given[name]))
 
     def _check_numbers(self) -> None:
         given = vars(self)
@@ -185,6 +199,11 @@ Action = (
     | Swap
     | Bundle
     | TargetHealth
+    | AddMargin
+    | Transfer
+    | TargetLeverage
+    | SetLeverage
+    | SetMarginMode
 )
 _ADAPTER: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="kind")])
 

@@ -5,8 +5,9 @@ An agent is any object with ``decide(observation)``; a bare function is one too.
 ``end()``. An agent that raises or answers nonsense has abstained: the engine records why and leaves
 things as they are.
 
-An agent that guards a loan says so with a class attribute, ``guards = "loan"``: it is then checked
-in a market that has one.
+An agent that guards a loan, or a leveraged position, says so with a class attribute,
+``guards = "loan"`` or ``"margin"``, ``("loan", "margin")`` for both: it is then checked in a market
+that has one. An agent that answers the share of a carry says ``trades = "carry"``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,13 @@ from seawall.errors import AgentError
 from seawall.given import to_bool, to_number, to_shown, to_text, to_whole
 from seawall.loan_action import LOAN_ACTIONS, TargetHealth, find_assets
 from seawall.observation import Observation
-from seawall.units import DAY_MS
+from seawall.perpetual_action import (
+    PERPETUAL_ACTIONS,
+    PerpetualAction,
+    TargetLeverage,
+    Transfer,
+)
+from seawall.units import DAY_MS, is_perpetual
 
 _LONGEST_SLEEP_MS = 36_525 * DAY_MS  # a hundred years
 
@@ -33,9 +40,10 @@ class Wake:
     Attributes:
         after_ms: so many milliseconds from now, 0 to a hundred years.
         above, below: when a bar closes beyond one of these prices, by symbol.
-        at_fill: when one of its orders fills.
+        at_fill: when one of its orders fills, or one of its positions is liquidated.
         health_below, health_above: when a bar closes with a loan's health factor, at the oracle's
             price, beyond one of these; > 0.
+        ratio_above: when a bar closes with the futures account's margin ratio above this; > 0.
 
     Raises:
         AgentError: a time, level or flag that is none.
@@ -47,6 +55,7 @@ class Wake:
     at_fill: bool = False
     health_below: float | None = None
     health_above: float | None = None
+    ratio_above: float | None = None
 
     def __post_init__(self) -> None:
         if self.after_ms is not None:
@@ -54,16 +63,16 @@ class Wake:
         _put(self, "above", _to_levels("above", self.above))
         _put(self, "below", _to_levels("below", self.below))
         _put(self, "at_fill", to_bool("at_fill", self.at_fill))
-        for name in ("health_below", "health_above"):
+        for name in ("health_below", "health_above", "ratio_above"):
             if getattr(self, name) is not None:
-                _put(self, name, _to_health(name, getattr(self, name)))
+                _put(self, name, _to_level(name, getattr(self, name)))
 
 
-def _to_health(name: str, value: object) -> float:
-    health = to_number(name, value)
-    if not (isfinite(health) and health > 0):
-        raise AgentError(f"{name} must be a finite number > 0, is {health}: leave it out for none")
-    return health
+def _to_level(name: str, value: object) -> float:
+    level = to_number(name, value)
+    if not (isfinite(level) and level > 0):
+        raise AgentError(f"{name} must be a finite number > 0, is {level}: leave it out for none")
+    return level
 
 
 def _to_levels(name: str, levels: object) -> dict[str, float]:
@@ -180,10 +189,17 @@ def as_agent(thing: object) -> Agent:
     raise AgentError(f"an agent has decide(observation), {type(thing).__name__} has none: add it")
 
 
+def guards(thing: object, what: str) -> bool:
+    """Return whether an agent, or its class, says that it guards ``"loan"`` or ``"margin"``."""
+    said: object = getattr(thing, "guards", ())
+    return said == what or (isinstance(said, tuple) and what in said)
+
+
 def to_decision(answer: object, symbols: tuple[str, ...]) -> Decision:
     """Return an agent's answer as a ``Decision``.
 
-    A number is the one symbol's target weight, a mapping one per symbol, ``None`` nothing.
+    A number is the one symbol's target weight, a mapping one per symbol, ``None`` nothing. Where
+    ``symbols`` has perpetuals, an action may be one on the futures account.
 
     Raises:
         AgentError: the answer is none of what ``Answer`` allows, or names an unknown symbol.
@@ -192,7 +208,7 @@ def to_decision(answer: object, symbols: tuple[str, ...]) -> Decision:
         return _NOTHING
     if isinstance(answer, Decision):
         decision = answer
-    elif isinstance(answer, (int, float, np.floating, np.integer)) and not isinstance(answer, bool):
+    elif is_number(answer):
         decision = Decision(actions=(_one_weight(answer, symbols),))
     elif isinstance(answer, Mapping):
         weights = [TargetWeight(symbol=str(s), weight=w) for s, w in answer.items()]
@@ -211,22 +227,53 @@ def to_decision(answer: object, symbols: tuple[str, ...]) -> Decision:
     return decision
 
 
+def is_number(answer: object) -> bool:
+    """Return whether an agent answered a bare number, numpy's too; a bool is none."""
+    is_bool = isinstance(answer, bool)
+    return isinstance(answer, (int, float, np.floating, np.integer)) and not is_bool
+
+
+def to_margin_decision(answer: object, symbols: tuple[str, ...], guarded: str) -> Decision:
+    """Return the answer of an agent that guards a leveraged position as a ``Decision``.
+
+    A number is the leverage to aim at in the contract ``guarded``, 0.0 closes it; for the rest see
+    ``to_decision``.
+
+    Raises:
+        AgentError: the answer is none of these, or names an unknown symbol.
+    """
+    if is_number(answer):
+        return Decision(
+            actions=(TargetLeverage(symbol=guarded, leverage=to_number("leverage", answer)),)
+        )
+    return to_decision(answer, symbols)
+
+
 def to_loan_decision(
-    answer: object, assets: tuple[str, ...], symbols: tuple[str, ...] = ()
+    answer: object,
+    assets: tuple[str, ...],
+    symbols: tuple[str, ...] = (),
+    hedges: tuple[str, ...] = (),
 ) -> Decision:
     """Return the answer of an agent that guards a loan as a ``Decision``.
 
     A number is the health factor to aim at (``inf``: close the loan), ``None`` nothing.
-    ``symbols``: those whose prices it may wake for.
+
+    Args:
+        answer: the agent's.
+        assets: of the loan.
+        symbols: those whose prices it may wake for.
+        hedges: those that it may trade, and for whose account it may act, to hedge the loan.
 
     Raises:
-        AgentError: the answer is none of these, trades, or names an asset that the loan has not.
+        AgentError: the answer is none of these, trades what is no hedge, or names an asset that the
+            loan has not.
     """
     if answer is None:
         return _NOTHING
     if isinstance(answer, Decision):
         decision = answer
-    elif isinstance(answer, (int, float, np.floating, np.integer)) and not isinstance(answer, bool):
+    elif is_number(answer):
         decision = Decision(actions=(TargetHealth(health=to_number("health", answer)),))
     elif isinstance(answer, Sequence) and not isinstance(answer, (str, bytes)):
         decision = Decision(actions=tuple(answer))
@@ -236,7 +283,10 @@ def to_loan_decision(
             f"is {type(answer).__name__}: {to_shown(answer)}"
         )
     for action in decision.actions:
-        _check_on_loan(action, assets)
+        if hedges and not isinstance(action, LOAN_ACTIONS):
+            _check(action, hedges)
+        else:
+            _check_on_loan(action, assets)
     if decision.wake is not None:
         _check_wake(decision.wake, symbols)
     return decision
@@ -273,10 +323,31 @@ def _one_weight(weight: object, symbols: tuple[str, ...]) -> TargetWeight:
 def _check(action: object, symbols: tuple[str, ...]) -> None:
     if isinstance(action, Cancel):
         return
-    if not isinstance(action, (TargetWeight, Order)):
+    if isinstance(action, (TargetWeight, Order)):
+        if action.symbol not in symbols:
+            raise AgentError(
+                f"there is no symbol {action.symbol!r}: the recipe has {list(symbols)}"
+            )
+        if type(action) is Order and not is_perpetual(action.symbol):
+            _check_spot_order(action)
+    elif isinstance(action, PERPETUAL_ACTIONS):
+        _check_on_futures(action, symbols)
+    else:
         raise AgentError(f"not an action: {to_shown(action)}: use TargetWeight, Order or Cancel")
-    if action.symbol not in symbols:
-        raise AgentError(f"there is no symbol {action.symbol!r}: the recipe has {list(symbols)}")
+
+
+def _check_spot_order(order: Order) -> None:
+    if order.reduce_only or order.trigger != "last":
+        name = "reduce_only" if order.reduce_only else "trigger"
+        raise AgentError(f"{name} belongs to perpetuals, {order.symbol!r} is spot: leave it out")
+
+
+def _check_on_futures(action: PerpetualAction, symbols: tuple[str, ...]) -> None:
+    perpetuals = [symbol for symbol in symbols if is_perpetual(symbol)]
+    if not perpetuals:
+        raise AgentError(f"{action.kind} needs a perpetual, the recipe has {list(symbols)}: trade")
+    if not isinstance(action, Transfer) and action.symbol not in perpetuals:
+        raise AgentError(f"there is no perpetual {action.symbol!r}: the recipe has {perpetuals}")
 
 
 def _check_wake(wake: Wake, symbols: tuple[str, ...]) -> None:
@@ -285,3 +356,7 @@ def _check_wake(wake: Wake, symbols: tuple[str, ...]) -> None:
             raise AgentError(
                 f"there is no symbol {symbol!r} to wake for: the recipe has {list(symbols)}"
             )
+    if wake.ratio_above is not None and not any(is_perpetual(symbol) for symbol in symbols):
+        raise AgentError(
+            f"ratio_above needs a perpetual, the recipe has {list(symbols)}: leave it out"
+        )

@@ -5,9 +5,10 @@ from typing import Any
 
 import backtrader as bt
 
-from seawall.action import Action, TargetWeight, to_json
+from seawall.action import Action, Order, TargetWeight, to_json
 from seawall.loan_action import LOAN_ACTIONS, describe_loan_action
 from seawall.observation import OpenOrder
+from seawall.perpetual_action import PERPETUAL_ACTIONS, describe_perpetual_action
 from seawall.units import SECOND_MS
 
 EXECTYPES = {
@@ -25,7 +26,22 @@ def describe(action: Action) -> str:
         return f"{action.symbol} to weight {action.weight:.6g}"
     if isinstance(action, LOAN_ACTIONS):
         return describe_loan_action(action)
+    if isinstance(action, PERPETUAL_ACTIONS):
+        return describe_perpetual_action(action)
     return to_json(action)
+
+
+def to_wishes(order: Order) -> dict[str, object]:
+    """Return what the exchange takes of an order beside backtrader's own arguments."""
+    wishes: dict[str, object] = {
+        "cash": order.cash,
+        "time_in_force": order.time_in_force,
+        "post_only": order.post_only,
+        "reduce_only": order.reduce_only,
+        "trigger": "mark" if order.trigger == "mark" else "",
+        "client_id": order.client_id,
+    }
+    return {name: value for name, value in wishes.items() if value}
 
 
 def to_datetime(time_ms: int | None) -> datetime | None:

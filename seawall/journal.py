@@ -16,6 +16,7 @@ JournalKind = Literal[
     "done",
     "failed",  # it happened not; what gas it cost is spent
     "liquidated",
+    "funding",  # paid or received, on which quantity and mark
     "note",
 ]
 

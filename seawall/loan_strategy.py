@@ -4,13 +4,19 @@ A ``LoanStrategy`` asks its agent at a close, as every job does. While the agent
 else listens, it lets the broker live through the bars ahead and the engine jump over them.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from seawall.action import Action
 from seawall.agent import Decision, to_loan_decision
-from seawall.loan_action import Bundle, LoanAction, TargetHealth, describe_loan_action
+from seawall.loan_action import (
+    LOAN_ACTIONS,
+    Bundle,
+    LoanAction,
+    TargetHealth,
+    describe_loan_action,
+)
 from seawall.loan_view import LoanView
 from seawall.observation import Observation
 from seawall.rebalancing import is_there, to_health
@@ -22,10 +28,15 @@ _CHUNK = 4_096  # closes looked through at once for a price level
 class LoanStrategy(AgentStrategy):
     """A job whose agent answers actions on a loan, or a target health factor.
 
-    Its broker is a ``LoanBroker``. A job derives from it and overrides ``permit``.
+    Its broker is a ``LoanBroker``, or one that has one. A job derives from it and overrides
+    ``permit``.
+
+    Attributes:
+        has_hedges: whether the job may trade the market's perpetuals beside the loan.
     """
 
     broker: Any
+    has_hedges: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +98,8 @@ class LoanStrategy(AgentStrategy):
 
     def read_answer(self, answer: object) -> Decision:
         """Return an agent's answer as a decision on the loan."""
-        return to_loan_decision(answer, self.broker.world.names, self.symbols)
+        hedges = self.perpetuals if self.has_hedges else ()
+        return to_loan_decision(answer, self.broker.world.names, self.symbols, hedges)
 
     def see_loan(self) -> LoanView:
         """Return the loan at this close."""
@@ -111,8 +123,10 @@ class LoanStrategy(AgentStrategy):
         if isinstance(action, TargetHealth):
             if observation.loan is not None:
                 self._go_to(action, observation.loan, bar)
+        elif isinstance(action, LOAN_ACTIONS):
+            self._send_loan(action, bar)
         else:
-            self._send_loan(action, bar)  # type: ignore[arg-type]  # read_answer lets no other pass
+            super()._carry_out(action, observation)
 
     def plan(self, target: TargetHealth, loan: LoanView) -> Bundle | None:
         """Return the steps to a health factor, as ``to_health``; ``None`` where there are none.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seawall.errors import AgentError
 from seawall.loan_view import LoanView
 from seawall.market.series import CANDLE_FIELDS, Candles, FloatArray, Signal, TimeArray
+from seawall.perpetual_view import PerpetualView
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
 _Item = TypeVar("_Item", np.float64, np.int64)
@@ -77,6 +78,11 @@ class Window:
         """Return the close of the last visible bar; nan before the first."""
         n = self.n_visible
         return float(self._source[_CLOSE][n - 1]) if n else float("nan")
+
+    def last_volume(self) -> float:
+        """Return the volume of the last visible bar, base units; nan before the first."""
+        n = self.n_visible
+        return float(self._source[_VOLUME][n - 1]) if n else float("nan")
 
 
 def allocate(n: int, dtype: type[_Item], blank: float) -> tuple[NDArray[_Item], NDArray[_Item]]:
@@ -200,11 +206,12 @@ class Observation:
     milliseconds, prices quote units per base unit.
     """
 
-    __slots__ = ("_account", "_loan", "_market")
+    __slots__ = ("_account", "_loan", "_market", "_perpetual")
 
     _market: "_Market"
     _account: "_Account"
     _loan: LoanView | None
+    _perpetual: PerpetualView | None
 
     def __init__(  # built for each bar, it has to be quick: two fields are set, not twelve
         self,
@@ -220,6 +227,7 @@ class Observation:
         at_open: bool = False,
         symbols: tuple[str, ...] = (),
         loan: LoanView | None = None,
+        perpetual: PerpetualView | None = None,
     ) -> None:
         counts = [window.n_visible for window in windows.values()]
         opens = [window.n_open for window in windows.values()] if at_open else counts
@@ -228,6 +236,7 @@ class Observation:
         _put(self, "_market", (time_ms, windows, signals, counts, opens, known, at_open, names))
         _put(self, "_account", (cash, equity, quantities, orders, fills))
         _put(self, "_loan", loan)
+        _put(self, "_perpetual", perpetual)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
@@ -247,23 +256,28 @@ class Observation:
 
     @property
     def cash(self) -> float:
-        """Quote units, free to spend."""
+        """Quote units, free to spend: on the spot side, or as margin of a new position."""
         return self._account[0]
 
     @property
     def equity(self) -> float:
-        """Quote units: cash and holdings at the last known prices."""
+        """Quote units: cash, holdings at the last known prices, and the futures account."""
         return self._account[1]
 
     @property
     def quantities(self) -> Mapping[str, float]:
-        """Base units held, by symbol; read-only."""
+        """Base units held, by symbol, < 0 a perpetual sold short; read-only."""
         return self._account[2]
 
     @property
     def loan(self) -> LoanView | None:
         """The loan to be guarded; ``None`` where the job has none."""
         return self._loan
+
+    @property
+    def perpetual(self) -> PerpetualView | None:
+        """The futures account; ``None`` where the market has no perpetual."""
+        return self._perpetual
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
@@ -302,7 +316,10 @@ class Observation:
         return float(prices[-1]) if len(prices) else float("nan")
 
     def weight(self, symbol: str | None = None) -> float:
-        """Return the share of the equity held in ``symbol``; 0.0 where equity is not > 0."""
+        """Return the share of the equity held in ``symbol``; 0.0 where equity is not > 0.
+
+        It is negative for a short, and beyond 1 where a perpetual is leveraged.
+        """
         name = symbol if symbol is not None else next(iter(self._market[1]))
         quantity = self.quantities.get(name, 0.0)
         if quantity == 0.0 or self.equity <= 0.0:
@@ -348,6 +365,7 @@ class Observation:
         _put(earlier, "_market", (time_ms, windows, signals, closed, closed, known, False, names))
         _put(earlier, "_account", self._account)
         _put(earlier, "_loan", self._loan)
+        _put(earlier, "_perpetual", self._perpetual)
         return earlier
 
     def _find(self, symbol: str | None) -> Window:

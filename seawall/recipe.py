@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from seawall.errors import RecipeError
 from seawall.loan_recipe import LoanSection
+from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe_errors import explain
 from seawall.recipe_section import Bps, NotNegative, Positive, Section
 from seawall.units import split_symbol, to_duration_ms, to_time_ms
@@ -265,6 +266,7 @@ class Recipe(Section):
     costs: CostsSection = CostsSection()
     instruments: Mapping[str, InstrumentSection] = Field(default_factory=dict)
     loan: LoanSection | None = None
+    perpetual: PerpetualSection | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -276,6 +278,8 @@ class Recipe(Section):
                 raise RecipeError(
                     f"account.initial_holdings names {asset!r}: the market has {sorted(bases)}"
                 )
+        if self.perpetual is not None:
+            self.perpetual.check_symbols(self.market.symbols)
         for symbol in self.instruments:
             if symbol not in self.market.symbols:
                 raise RecipeError(

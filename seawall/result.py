@@ -22,32 +22,34 @@ from seawall.errors import RecipeError, ResultError
 from seawall.metrics import Metrics
 from seawall.recipe import Recipe
 
-SCHEMA = 2
+SCHEMA = 3
 TABLES = (
     "equity", "prices", "fills", "trades", "journal", "ledger", "quality", "loan", "liquidations",
-    "transactions",
+    "transactions", "perpetual", "margin_liquidations", "funding", "transfers",
 )  # fmt: skip
 # What is drawn or summed is a number, ``time`` a time; the rest is text.
 _NUMBERS = {
     "equity": ("equity", "cash", "exposure", "benchmark"),
     "fills": ("time_ms", "quantity", "price", "slippage", "fee"),
-    "trades": (
-        "entry_ms",
-        "exit_ms",
-        "quantity",
-        "entry_price",
-        "exit_price",
-        "pnl",
-        "fees",
-        "return_fraction",
-    ),
+    "trades": ("entry_ms", "exit_ms", "quantity", "entry_price", "exit_price", "pnl", "fees",
+               "return_fraction"),
     "ledger": ("amount",),
-}
+}  # fmt: skip
 # Of results with a loan.
 _LOAN_NUMBERS = {
     "loan": ("health", "min_health", "equity", "oracle_price", "liquidation_price"),
     "liquidations": ("repaid_usd", "seized_usd", "bonus_usd", "protocol_fee_usd"),
     "transactions": ("gas_usd", "swap_fee_usd", "impact_usd"),
+}  # fmt: skip
+# Of results with perpetuals.
+_PERPETUAL_NUMBERS = {
+    "perpetual": (
+        "equity_spot", "equity_perpetual", "equity_loan", "wallet", "available", "unrealised",
+        "maintenance", "margin_ratio", "worst_margin_ratio", "funding",
+    ),
+    "margin_liquidations": ("tier", "quantity", "price", "fee", "pnl", "insurance"),
+    "funding": ("rate", "mark", "quantity", "amount"),
+    "transfers": ("amount", "cost"),
 }  # fmt: skip
 _OTHERS = {
     "fills": ("time", "order_id", "symbol", "liquidity", "rule"),
@@ -119,10 +121,15 @@ class Result:
         quality: one row per series: gaps, zero-volume bars, wicks.
         loan: index ``time``; health, prices and amounts of a loan at the start and each close;
             empty without one. Columns ``*_best`` are of the run resolved for the better.
-        liquidations, transactions: one row each.
-        parts: of the change of a loan's equity, USD; they add up to it.
-        judgement: of a loan beside doing nothing and hindsight, where ``seawall run`` sought them:
-            ``seawall.analysis.protection.Judgement`` as plain values.
+        liquidations, transactions: of a loan, one row each.
+        perpetual: index ``time``; the futures account at the start and each close, equity per
+            venue, margin ratio, and by contract ``mark:SYMBOL``, ``quantity:``, ``entry:`` and
+            ``liquidation_price:``; empty without perpetuals. ``*_best`` as for ``loan``.
+        margin_liquidations, funding, transfers: of the futures account, one row each.
+        parts: of the change of the equity of a loan or of an account with perpetuals; they add up
+            to it.
+        judgement: of a loan or a guarded position beside doing nothing and hindsight, where
+            ``seawall run`` sought them: ``seawall.analysis.protection.Judgement`` as plain values.
         other: the run resolved for the better by itself; not stored.
     """
 
@@ -146,6 +153,10 @@ class Result:
     loan: pd.DataFrame = field(default_factory=pd.DataFrame)
     liquidations: pd.DataFrame = field(default_factory=pd.DataFrame)
     transactions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    perpetual: pd.DataFrame = field(default_factory=pd.DataFrame)
+    margin_liquidations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    funding: pd.DataFrame = field(default_factory=pd.DataFrame)
+    transfers: pd.DataFrame = field(default_factory=pd.DataFrame)
     parts: Mapping[str, float] = field(default_factory=dict)
     judgement: Mapping[str, object] | None = None
     other: "Result | None" = None
@@ -176,6 +187,10 @@ class Result:
             if recipe.loan is not None:
                 check_curves("loan", tables["loan"], _LOAN_NUMBERS["loan"])
                 for name, numbers in _LOAN_NUMBERS.items():
+                    check_columns(name, tables[name], numbers=numbers)
+            if len(tables["perpetual"].columns):
+                check_curves("perpetual", tables["perpetual"], ("equity_perpetual",))
+                for name, numbers in _PERPETUAL_NUMBERS.items():
                     check_columns(name, tables[name], numbers=numbers)
             check_curves("equity", tables["equity"], _NUMBERS["equity"])
             check_curves("prices", tables["prices"], recipe.market.symbols)

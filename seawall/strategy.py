@@ -9,19 +9,20 @@ overrides ``permit``; everything that happens is in the journal.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
-
-import backtrader as bt
+from typing import Any, ClassVar
 
 from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
-from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datetime
+from seawall.bt_orders import describe
 from seawall.errors import AgentError, RecipeError, SeawallError
 from seawall.journal import Journal, JournalKind
-from seawall.loan_action import LOAN_ACTIONS
 from seawall.loan_view import LoanView
 from seawall.market.series import TimeArray
-from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
+from seawall.observation import Observation, SignalWindow, Window
+from seawall.order_strategy import NO_FUTURES, OrderStrategy
+from seawall.perpetual_action import PERPETUAL_ACTIONS, TargetLeverage
+from seawall.perpetual_view import PerpetualView
+from seawall.units import is_perpetual
 
 _NEVER_MS = 1 << 62
 
@@ -38,6 +39,7 @@ class Session:
         since_ms: bars that open earlier are warm-up: seen, not traded.
         embargo_ms: how much of the latest history ``fit`` must not see.
         journal: where everything is written.
+        guarded: the contract whose position the job guards; ``""``: the market's first perpetual.
     """
 
     agent: Agent
@@ -49,9 +51,10 @@ class Session:
     since_ms: int
     journal: Journal
     embargo_ms: int = 0
+    guarded: str = ""
 
 
-class AgentStrategy(bt.Strategy):
+class AgentStrategy(OrderStrategy):
     """A job for an agent: what may be traded, how an answer is carried out, what is forbidden.
 
     Parameters:
@@ -60,33 +63,35 @@ class AgentStrategy(bt.Strategy):
             ``fill``: at the price it is filled at (exchange fills only).
         rebalance_band: a target weight this close to the present one is left alone, as a fraction
             of equity; 0 and full exits always trade.
+
+    Attributes:
+        trades: ``"spot"``, ``"perpetual"`` or ``"carry"``: the market that a job is checked in.
     """
 
-    params: Any = (("session", None), ("sizing", "decision"), ("rebalance_band", 0.02))
+    params: Any = (("session", None),)
+    trades: ClassVar[str] = "spot"
 
     def __init__(self) -> None:
+        super().__init__()
         self.check_parameters()
         session: Session = self.p.session
         self.session = session
         self.agent, self.journal = session.agent, session.journal
         self.symbols = tuple(session.windows)
+        self.perpetuals = tuple(symbol for symbol in self.symbols if is_perpetual(symbol))
+        self._has_futures = bool(self.perpetuals) and hasattr(self.broker, "see_perpetual")
         self.feeds = dict(zip(self.symbols, self.datas, strict=False))
         closed = [counts.tolist() for counts in session.n_closed.values()]
         self._counts = list(zip(session.windows.values(), closed, strict=True))
         self._clock_ms: list[int] = session.clock_ms.tolist()
         self._quantities: Mapping[str, float] = {}
-        self._is_changed = True
         self._at_open = session.info.decide_at == "open"
-        self._step = -1
         self._is_halted = False
         self._wake_ms, self._wake = 0, _NO_WAKE
-        self._alive: dict[int, Any] = {}
-        self._targets: dict[str, tuple[float, Any]] = {}
-        self._fresh_fills: list[FillSeen] = []
+        self._tends = type(self).tend is not AgentStrategy.tend
         self._has_fitted = False
         self._last: tuple[int, float] | None = None
         self._teaches = hasattr(self.agent, "learn") or hasattr(self.agent, "fit")
-        self._reason = ""  # of the decision that is being carried out
         self.n_decisions = 0
 
     # What a job overrides -------------------------------------------------------------------------
@@ -125,6 +130,13 @@ class AgentStrategy(bt.Strategy):
         """Return what an agent may know of the loan now; ``None`` where the job has none."""
         return None
 
+    def see_perpetual(self) -> PerpetualView | None:
+        """Return what an agent may know of the futures account; ``None`` where there is none."""
+        if not self._has_futures:
+            return None
+        view: PerpetualView | None = self.broker.see_perpetual()
+        return view
+
     def halt(self, equity: float) -> str:
         """Return why trading has to end now for good, or ``""``; everything is then sold.
 
@@ -132,6 +144,9 @@ class AgentStrategy(bt.Strategy):
         """
         del equity
         return ""
+
+    def tend(self, time_ms: int) -> None:
+        """Do what the job does by itself at every bar, also while the agent sleeps: nothing."""
 
     # The loop of one bar --------------------------------------------------------------------------
 
@@ -165,15 +180,20 @@ class AgentStrategy(bt.Strategy):
             self._ask(self._clock_ms[step] - self.session.info.timeframe_ms, step)
 
     def _ask(self, time_ms: int, step: int) -> None:
-        """One decision: observe, decide, permit, carry out."""
+        """One bar: ask the agent if it is awake, then do what the job does by itself."""
         if time_ms < self.session.since_ms or self._is_halted:
             return
         self._reveal(step)
         if why := self.halt(self.broker.getvalue()):
             self._end_trading(self.observe(time_ms), why)
             return
-        if time_ms < self._wake_ms and not self._is_woken():
-            return
+        if time_ms >= self._wake_ms or self._is_woken():
+            self._take_decision(time_ms)
+        if self._tends:
+            self.tend(time_ms)
+
+    def _take_decision(self, time_ms: int) -> None:
+        """One decision: observe, decide, permit, carry out."""
         observation = self.observe(time_ms)
         decision = self._decide(observation)
         self._reason = decision.reason
@@ -226,6 +246,7 @@ class AgentStrategy(bt.Strategy):
             at_open=self._at_open,
             symbols=self.symbols,
             loan=self.see_loan(),
+            perpetual=self.see_perpetual() if self._has_futures else None,
         )
 
     def _decide(self, observation: Observation) -> Decision:
@@ -274,6 +295,10 @@ class AgentStrategy(bt.Strategy):
         wake = self._wake
         if wake.at_fill and self._fresh_fills:
             return True
+        if wake.ratio_above is not None and self._has_futures:
+            ratio: float = self.broker.margin_ratio()
+            if ratio > wake.ratio_above:
+                return True
         for limits, sign in ((wake.above, 1.0), (wake.below, -1.0)):
             for symbol, level in limits.items():
                 if sign * (self.session.windows[symbol].last_close() - level) > 0:
@@ -289,66 +314,16 @@ class AgentStrategy(bt.Strategy):
             self._send(action, observation)
         elif isinstance(action, TargetWeight):
             self._aim(action, observation)
+        elif isinstance(action, TargetLeverage):
+            self._lever(action, observation)
+        elif isinstance(action, PERPETUAL_ACTIONS):
+            self._ask_exchange(action)
 
-    def _aim(self, target: TargetWeight, observation: Observation) -> None:
-        """Trade towards a weight; a target that is already on its way is left alone."""
-        symbol, weight = target.symbol, target.weight
-        price = observation.price(symbol)
-        held = observation.quantities[symbol]
-        standing = self._targets.get(symbol)
-        if standing is not None and standing[1].alive():
-            if standing[0] == weight:
-                return
-            self.cancel(standing[1])
-        gap = weight - observation.weight(symbol)
-        if gap == 0 or (weight != 0 and abs(gap) <= self.p.rebalance_band):
-            return
-        if not price > 0 or observation.equity <= 0:
-            self._record("refused", describe(target), symbol=symbol, reason=_NO_PRICE)
-            return
-        quantity = abs(held) if weight == 0 else abs(weight * observation.equity / price - held)
-        wishes = {"target_weight": weight} if self.p.sizing == "fill" else {"fit_to_cash": True}
-        trade = self.buy if gap > 0 else self.sell
-        order = trade(data=self.feeds[symbol], size=quantity, **wishes)
-        self._targets[symbol] = (weight, order)
-        self._alive[order.ref] = order
-
-    def _send(self, order: Order, observation: Observation) -> None:
-        """Send one order, and its bracket behind it."""
-        data, price = self.feeds[order.symbol], observation.price(order.symbol)
-        if not price > 0:
-            self._record("refused", to_json(order), symbol=order.symbol, reason=_NO_PRICE)
-            return
-        size = order.quantity if order.quantity is not None else (order.cash or 0.0) / price
-        wishes: dict[str, object] = {
-            "cash": order.cash,
-            "time_in_force": order.time_in_force,
-            "post_only": order.post_only,
-            "client_id": order.client_id,
-        }
-        wishes = {name: value for name, value in wishes.items() if value}
-        exits = [(order.stop_loss, bt.Order.Stop), (order.take_profit, bt.Order.Limit)]
-        exits = [(price, exectype) for price, exectype in exits if price is not None]
-        trade, back = (self.buy, self.sell) if order.side == "buy" else (self.sell, self.buy)
-        is_stop = order.type in ("stop", "stop_limit")
-        entry = trade(
-            data=data,
-            size=size,
-            exectype=EXECTYPES[order.type],
-            price=order.stop_price if is_stop else order.limit_price,
-            plimit=order.limit_price if order.type == "stop_limit" else None,
-            trailamount=order.trail_amount,
-            trailpercent=order.trail_fraction,
-            valid=to_datetime(order.good_until_ms),
-            transmit=not exits,
-            **wishes,
-        )
-        self._alive[entry.ref] = entry
-        for place, (level, exectype) in enumerate(exits, 1):
-            is_last = place == len(exits)
-            back(
-                data=data, size=size, exectype=exectype, price=level, parent=entry, transmit=is_last
-            )
+    def _ask_exchange(self, action: Action) -> None:
+        if self._has_futures:
+            self.broker.ask(action, self._reason)
+        else:
+            self._record("refused", describe(action), symbol=_symbol(action), reason=NO_FUTURES)
 
     def _end_trading(self, observation: Observation, why: str) -> None:
         self._is_halted = True
@@ -357,55 +332,8 @@ class AgentStrategy(bt.Strategy):
         for symbol in self.symbols:
             self._aim(TargetWeight(symbol=symbol, weight=0.0), observation)
 
-    def _cancel(self, order_id: str) -> None:
-        for order in list(self._alive.values()):
-            names = ("all", str(order.ref), str(order.info.get("client_id") or ""))
-            if order_id in names:
-                self.cancel(order)
-
-    # Bookkeeping ----------------------------------------------------------------------------------
-
-    def resting_buys(self, symbol: str, price: float) -> float:
-        """Return what living buy orders of ``symbol`` may still cost, quote units.
-
-        ``price`` values those that have no limit: market orders and stops.
-        """
-        alive = [order for order in self._alive.values() if order.alive() and order.isbuy()]
-        costs: list[float] = [
-            abs(order.executed.remsize) * (limit_of(order) or order.created.price or price)
-            for order in alive
-            if order.data._name == symbol  # noqa: SLF001 - backtrader's public name of a feed
-        ]
-        return sum(costs)
-
-    def notify_order(self, order: Any) -> None:
-        """Keep the list of living orders, and what was filled since the last decision."""
-        self._is_changed = True
-        for bit in order.executed.iterpending():
-            self._fresh_fills.append(
-                FillSeen(
-                    time_ms=self._clock_ms[self._step + 1],
-                    order_id=str(order.ref),
-                    symbol=order.data._name,  # noqa: SLF001 - backtrader's public name of a feed
-                    quantity=bit.size,
-                    price=bit.price,
-                    fee=bit.closedcomm + bit.openedcomm,
-                )
-            )
-        if order.status == bt.Order.Margin:
-            self._record("rejected", _MARGIN, symbol=order.data._name)  # noqa: SLF001
-        if order.alive():
-            self._alive[order.ref] = order
-        else:
-            self._alive.pop(order.ref, None)
-
-    def _open_orders(self) -> tuple[OpenOrder, ...]:
-        return tuple([see_order(order) for order in self._alive.values() if order.alive()])
-
-    def _new_fills(self) -> tuple[FillSeen, ...]:
-        fresh = tuple(self._fresh_fills)
-        self._fresh_fills.clear()
-        return fresh
+    def _fill_ms(self) -> int:
+        return self._clock_ms[self._step + 1]
 
     def _record(self, kind: JournalKind, text: str, *, reason: str = "", symbol: str = "") -> None:
         step = self._step + (1 if self._at_open else 0)
@@ -418,8 +346,6 @@ class AgentStrategy(bt.Strategy):
 _LIMIT = "a limit of the strategy allows no more"
 _NO_WAKE = Wake()
 _NOTHING = Decision()
-_MARGIN = "backtrader's own fill rules: not enough cash at the open it is filled at"
-_NO_PRICE = "an order needs a price and equity > 0: the symbol has not traded yet"
 
 
 def _call(agent: Agent, name: str, *arguments: object) -> None:
@@ -429,4 +355,4 @@ def _call(agent: Agent, name: str, *arguments: object) -> None:
 
 
 def _symbol(action: Action) -> str:
-    return "" if isinstance(action, (Cancel, *LOAN_ACTIONS)) else action.symbol
+    return str(getattr(action, "symbol", ""))

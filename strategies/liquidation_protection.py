@@ -65,21 +65,37 @@ class LiquidationProtection(LoanStrategy):
 
     def _find_breach(self, steps: LoanAction, loan: LoanView, time_ms: int) -> str:
         """Return the limit that a transaction would break, or ``""``; it is counted then."""
-        if time_ms != self._asked_ms and not loan.pending:
-            self._on_the_way = 0.0, 0.0
-        self._asked_ms = time_ms
         foreign = [s.asset for s in steps_of(steps) if isinstance(s, Borrow)]
         if any(asset != loan.terms.debt for asset in foreign):
             return f"this job borrows {loan.terms.debt} alone, this borrows {', '.join(foreign)}"
-        after, before = preview(loan, steps), find_reserve(loan)
+        after = preview(loan, steps)
+        return self.take(loan, time_ms, left_usd=after.wallet_usd, cost_usd=after.spent_usd)
+
+    def find_spent(self, loan: LoanView) -> float:
+        """Return what has been spent so far, USD, as ``max_spend`` counts it."""
+        return loan.spent_usd
+
+    def take(self, loan: LoanView, time_ms: int, *, left_usd: float, cost_usd: float) -> str:
+        """Return the limit that an action would break, or ``""``; it is counted then.
+
+        Args:
+            loan: as it is seen.
+            time_ms: now.
+            left_usd: what the action alone would leave in the wallet, without the coin for gas.
+            cost_usd: what it would cost.
+        """
+        if time_ms != self._asked_ms and not loan.pending:
+            self._on_the_way = 0.0, 0.0
+        self._asked_ms = time_ms
+        before = find_reserve(loan)
         taken, spending = self._on_the_way
-        left = after.wallet_usd - taken
+        left = left_usd - taken
         if left < min(self.p.min_reserve, before - taken) - _CENT:
             return (
                 f"min_reserve is {self.p.min_reserve:,.2f} USD, this would leave "
                 f"{left:,.2f}: take less out of the wallet"
             )
-        spent = loan.spent_usd + spending + after.spent_usd
+        spent = self.find_spent(loan) + spending + cost_usd
         if spent > self.p.max_spend:
             return f"max_spend is {self.p.max_spend:,.2f} USD, this would make it {spent:,.2f}"
         day = time_ms // DAY_MS
@@ -88,7 +104,7 @@ class LiquidationProtection(LoanStrategy):
         if self._n_today + 1 > self.p.max_actions_per_day:
             return f"max_actions_per_day is {self.p.max_actions_per_day:g}: wait for tomorrow"
         self._n_today += 1
-        self._on_the_way = taken + max(before - after.wallet_usd, 0.0), spending + after.spent_usd
+        self._on_the_way = taken + max(before - left_usd, 0.0), spending + cost_usd
         return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.venues.account import Account
-from seawall.venues.exchange import SpotExchange
+from seawall.venues.exchange import Exchange
 from seawall.venues.orders import Bar, Book, Outcome, VenueOrder
 from seawall.venues.parameters import SpotParameters
 from seawall.venues.spot import Execution
@@ -42,7 +42,7 @@ class Scripted:
     def __init__(self, *, cash: float = 10_000.0, held: float = 0.0, **parameters: Any) -> None:
         self.recorder = Recorder()
         account = Account(cash=cash, quote="USDT")
-        self.exchange = SpotExchange(account, journal=Journal(), listener=self.recorder)
+        self.exchange = Exchange(account, journal=Journal(), listener=self.recorder)
         self.price = 100.0
         self.book = Book(
             symbol="ETH/USDT", base="ETH", parameters=SpotParameters(**parameters),

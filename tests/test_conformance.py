@@ -488,8 +488,8 @@ def test_an_agent_that_ends_the_process_fails_its_check(tmp_path: Path) -> None:
 
 
 SHIPPED = (
-    "bollinger", "buy_and_hold", "cash", "dca", "donchian", "macd", "matched_random", "momentum",
-    "rebalance", "rsi", "sma_cross",
+    "bollinger", "buy_and_hold", "cash", "dca", "donchian", "fixed_leverage", "macd",
+    "matched_random", "momentum", "rebalance", "rsi", "sma_cross", "volatility_leverage",
 )  # fmt: skip
 
 

@@ -6,11 +6,12 @@ import sys
 import seawall
 
 PUBLIC = [
-    "Agent", "AgentInfo", "AgentStrategy", "ArrayFeed", "Borrow", "Bundle", "Cancel", "Catalog",
-    "Cerebro", "Comparison", "Decision", "Feedback", "FlashLoan", "League", "LoanStrategy",
-    "LoanView", "Observation", "Order", "Recipe", "Repay", "Result", "SeawallError", "Supply",
-    "Swap", "TargetHealth", "TargetWeight", "Wake", "Withdraw", "compare", "find_recipe", "league",
-    "load", "run", "write_report",
+    "AddMargin", "Agent", "AgentInfo", "AgentStrategy", "ArrayFeed", "Borrow", "Bundle", "Cancel",
+    "Catalog", "Cerebro", "Comparison", "Decision", "Feedback", "FlashLoan", "League",
+    "LoanStrategy", "LoanView", "MarginStrategy", "Observation", "Order", "PerpetualView", "Recipe",
+    "Repay", "Result", "SeawallError", "SetLeverage", "SetMarginMode", "Supply", "Swap",
+    "TargetHealth", "TargetLeverage", "TargetWeight", "Transfer", "Wake", "Withdraw", "compare",
+    "find_recipe", "league", "load", "run", "write_report",
 ]  # fmt: skip
 
 

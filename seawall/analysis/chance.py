@@ -8,7 +8,8 @@ Left out: an agent that trades more than a chain with its long share can (one th
 market and rebalances) gets as many switches as are possible: ``Chance.turnover`` says how many that
 were. With several symbols each has its own share of the cash. Random agents fill at the next open
 and are valued at the close, whatever the recipe says about the clock: they know nothing, so seeing
-the open first is no help to them.
+the open first is no help to them. Where the market has perpetuals nobody is matched: the compiled
+engine has no shorts, leverage, funding or liquidation.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from seawall.engine.world import World
 from seawall.market.series import Candles, FloatArray, TimeArray
 from seawall.recipe import Recipe, to_share
 from seawall.result import Result
-from seawall.units import split_symbol
+from seawall.units import is_perpetual, split_symbol
 from seawall.venues.parameters import SpotParameters
 
 N_RANDOM = 200
@@ -81,7 +82,8 @@ def match(result: Result, world: World) -> Match:
     exposure = np.nan_to_num(result.equity["exposure"].to_numpy(dtype=np.float64)[n_before:])
     n_symbols = len(result.recipe.market.symbols)
     is_in = exposure > _IN_MARKET
-    if not is_in.any() or not len(exposure):
+    is_spot = not any(is_perpetual(symbol) for symbol in world.candles)
+    if not (is_spot and is_in.any() and len(exposure)):
         return Match(long_share=0.0, switch_rate=0.0, weight=1.0, n_switches=0.0)
     if n_symbols == 1:
         long_share = float(is_in.mean())

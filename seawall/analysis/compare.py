@@ -19,6 +19,7 @@ from seawall.analysis.chance import N_RANDOM, Chance, match, play
 from seawall.analysis.comparison import Comparison, Pair, Standing
 from seawall.analysis.contender import Contender, to_contender
 from seawall.analysis.figures import to_ms
+from seawall.analysis.guarded import WORDS, kind_of
 from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_in
@@ -68,17 +69,18 @@ def compare(
         n_random: random agents per agent.
 
     Raises:
-        RecipeError: the recipe has a loan (see ``league``), or it, a name or a parameter in
+        RecipeError: the recipe guards something (see ``league``), or it, a name or a parameter in
             ``agents`` is not allowed.
         WorkspaceError: there is no such agent.
         DataError: market data are missing or not usable.
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.from_file(find_recipe(str(recipe)))
-    if recipe.loan is not None:
+    kind = kind_of(recipe)
+    if kind is not None:
         raise RecipeError(
-            f"compare is of agents that trade, {recipe.name} has a loan: use "
-            "seawall.league([recipe], [agents])"
+            f"compare is of agents that trade, {recipe.name} has a {WORDS[kind].thing}: "
+            "use seawall.league([recipe], [agents])"
         )
     contenders = with_always(agents)
     for contender in contenders:

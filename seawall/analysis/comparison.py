@@ -122,7 +122,8 @@ class Comparison:
         )
         chance = (
             f"The percentile is that among {len(self.random_returns)} random agents with the "
-            "same time in the market and the same turnover; there is none where those hardly trade."
+            "same time in the market and the same turnover; there is none where those hardly "
+            "trade, nor for perpetuals."
         )
         found = (ties, many, chance)
         failed = (f"{one.name} failed: {one.error}" for one in self.standings if one.error)

@@ -313,7 +313,8 @@ def _chance_panels(
     note = (
         f"For each agent {len(comparison.random_returns)} random ones that are in the market as "
         "long and trade as much, on the same bars at the same costs. Box: the middle half; "
-        "diamond: the agent. Agents whose random ones would hardly trade are left out."
+        "diamond: the agent. Agents whose random ones would hardly trade are left out; perpetuals "
+        "have none."
     )
     body = plot_html(spread, "Total returns of random agents, and of the agent they are matched to")
     drawn = "".join(plot_html(fan, "Random agents' equity over time") for fan in fans)

@@ -231,8 +231,10 @@ def to_costs(result: Result) -> dict[str, float]:
     if not len(fills):
         return {}
     is_maker = fills["liquidity"] == "maker"
+    is_struck = fills["rule"] == "liquidation"
     found = {
-        "fees, taker": float(fills.loc[~is_maker, "fee"].sum()),
+        "fees, taker": float(fills.loc[~is_maker & ~is_struck, "fee"].sum()),
+        "fees, liquidation": float(fills.loc[is_struck, "fee"].sum()),
         "fees, maker": float(fills.loc[is_maker, "fee"].sum()),
         "spread and slippage": float(fills["slippage"].sum()),
     }

@@ -168,6 +168,14 @@ class Hindsight:
     swap_cost_usd: float
     n_states: int
 
+    def to_cell(self) -> dict[str, float | int]:
+        """Return what a league's table has of it."""
+        return {
+            "min_health": float(self.health.min()),
+            "gas_usd": self.gas_usd,
+            "swap_costs_usd": self.swap_cost_usd,
+        }
+
 
 def hindsight(
     path: HindsightPath, loan: HindsightLoan, *, n_states: int | None = None

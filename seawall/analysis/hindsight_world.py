@@ -4,6 +4,8 @@
 - Where the coin that pays gas is neither the collateral's nor the debt's kind, it counts at the
   highest price that it ever had since the start.
 - Rates are those of the pool without the loan in it: own size only makes them worse.
+- Where the account has an exchange too, its money lies in the wallet from the start. A hedge there
+  is none of hindsight's: it is no bound for who sold short.
 """
 
 from dataclasses import replace
@@ -37,7 +39,10 @@ def find_hindsight(
         raise ResultError(f"hindsight needs a loan, {recipe.name} has none: add [loan]")
     loan = world.loan
     path = to_path(loan, intrabar, latency_ms=recipe.execution.latency_ms)
-    found = hindsight(path, to_loan(loan), n_states=n_states)
+    own = to_loan(loan)
+    if world.perpetual is not None:
+        own = replace(own, wallet_debt=own.wallet_debt + _on_exchange(loan, recipe))
+    found = hindsight(path, own, n_states=n_states)
     apart = _apart(loan)
     if not apart.any():
         return found
@@ -102,6 +107,13 @@ def to_loan(world: LoanWorld) -> HindsightLoan:
         swap_fee=float(rules[layout.SWAP_FEE]),
         depth_usd=float(rules[layout.DEPTH_USD]),
     )
+
+
+def _on_exchange(world: LoanWorld, recipe: Recipe) -> float:
+    """Return the money of the account's exchange as debt tokens: at once, and free of charge."""
+    section = recipe.perpetual
+    wallet = 0.0 if section is None or section.wallet is None else section.wallet
+    return (recipe.account.cash + wallet) / world.assets[_places(world)[1]].start
 
 
 def _places(world: LoanWorld) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Run all agents through all windows, and say who guards a loan how well.
+"""Run all agents through all windows, and say who guards a loan, or a futures position, how well.
 
 ``do_nothing`` runs in every window beside the agents, and the best possible policy is sought in it
 (``hindsight``). Every agent runs twice, with bars resolved for the worse and for the better.
@@ -18,10 +18,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seawall.analysis.bounds import AnyJudgement, Best, find_bests, judge_any
 from seawall.analysis.contender import Contender, to_contender
 from seawall.analysis.figures import to_ms
-from seawall.analysis.hindsight import Hindsight
-from seawall.analysis.hindsight_world import find_hindsight
+from seawall.analysis.guarded import guarded_symbol, kind_of
+from seawall.analysis.judgement import (
+    MarginProtection,
+    Price,
+    Protection,
+    account_of,
+    equity_of,
+)
 from seawall.analysis.league_statistics import SEED, to_pairs, to_place, to_ranks
 from seawall.analysis.league_table import (
     BOUNDS,
@@ -32,7 +39,6 @@ from seawall.analysis.league_table import (
     Place,
     Spell,
 )
-from seawall.analysis.protection import Judgement, Price, Protection, judge
 from seawall.analysis.statistics import difference, period_ends
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_in
@@ -70,10 +76,11 @@ def league(
     on_fetch: ReportFetch = lambda _key, _progress: None,
     n_states: int | None = None,
 ) -> League:
-    """Return how the agents guarded the loans of all recipes, beside do-nothing and hindsight.
+    """Return how the agents guarded what all recipes give, beside do-nothing and hindsight.
 
     Args:
-        recipes: one per window, each with a loan; or files or names of such.
+        recipes: one per window, each with a loan, or each with a position to guard; or files or
+            names of such.
         agents: names, ``defi_saver`` or ``close_at{health=1.2}``. One that fails in a window has no
             row for it, and the league says why.
         catalog: where market data are; the default one if None.
@@ -83,7 +90,8 @@ def league(
         n_states: of hindsight's grid; its own default if None.
 
     Raises:
-        RecipeError: there is no recipe, one has no loan, or a name or parameter is not allowed.
+        RecipeError: there is no recipe, one guards nothing or another kind, or a name or parameter
+            is not allowed.
         WorkspaceError: there is no such agent.
         DataError: market data are missing or not usable.
     """
@@ -103,17 +111,15 @@ def league(
 
 def judge_alone(
     result: Result, recipe: Recipe, world: World, *, n_states: int | None = None
-) -> Judgement:
+) -> AnyJudgement:
     """Return what one run comes to: ``do_nothing`` is run, and the best policy sought, beside it.
 
     Raises:
-        ResultError: the recipe has no loan.
+        ResultError: the recipe guards nothing.
     """
     untouched = run_in(world, to_contender(UNTOUCHED).recipe(recipe))
-    worst, best = (find_hindsight(world, recipe, bound, n_states=n_states) for bound in BOUNDS)
-    return judge(
-        result, untouched, hindsight_usd=worst.final_equity_usd, best_usd=best.final_equity_usd
-    )
+    bests = find_bests(world, recipe, untouched, n_states=n_states)
+    return judge_any(result, untouched, bests)
 
 
 def with_untouched(agents: Sequence[str]) -> list[Contender]:
@@ -132,9 +138,16 @@ def _to_windows(recipes: Sequence[Recipe | str | Path]) -> dict[str, Recipe]:
     found: dict[str, Recipe] = {}
     for given in recipes:
         recipe = given if isinstance(given, Recipe) else Recipe.from_file(find_recipe(str(given)))
-        if recipe.loan is None:
+        kind = kind_of(recipe)
+        if kind is None:
             raise RecipeError(
-                f"a league compares guards of loans, {recipe.name} has none: add [loan]"
+                f"a league compares guards of loans or of futures positions, {recipe.name} has "
+                "none: add [loan] or [perpetual.position]"
+            )
+        if found and kind_of(next(iter(found.values()))) != kind:
+            raise RecipeError(
+                "the windows of a league are all of loans or all of futures positions, "
+                f"{recipe.name} is of another kind: compare it apart"
             )
         if recipe.name in found:
             raise RecipeError(f"windows need names of their own, two are {recipe.name}: rename one")
@@ -175,9 +188,9 @@ def _run_window(  # noqa: PLR0917 - private, in one place
     advance: Callable[[int], None],
     n_states: int | None,
 ) -> None:
-    bests = {bound: find_hindsight(world, recipe, bound, n_states=n_states) for bound in BOUNDS}
-    advance(1)
     untouched = run_in(world, contenders[0].recipe(recipe))
+    bests = find_bests(world, recipe, untouched, n_states=n_states)
+    advance(1)
     course.versions.update(untouched.versions)
     course.data.update(untouched.data)
     course.spells.append(_to_spell(window, recipe, untouched, bests))
@@ -186,12 +199,7 @@ def _run_window(  # noqa: PLR0917 - private, in one place
         if contender.name != UNTOUCHED:
             result = _run_one(window, contender, recipe, world, course)
         if result is not None:
-            judgement = judge(
-                result,
-                untouched,
-                hindsight_usd=bests["worst"].final_equity_usd,
-                best_usd=bests["best"].final_equity_usd,
-            )
+            judgement = judge_any(result, untouched, bests)
             _note(window, contender.name, result, untouched, judgement, course)
         advance(done + 2)
     _note_hindsight(window, untouched, bests, course)
@@ -211,9 +219,7 @@ def _run_one(
     return None
 
 
-def _to_spell(
-    window: str, recipe: Recipe, untouched: Result, bests: Mapping[Bound, Hindsight]
-) -> Spell:
+def _to_spell(window: str, recipe: Recipe, untouched: Result, bests: Mapping[Bound, Best]) -> Spell:
     loan = recipe.loan
     market = json.loads(recipe.to_json())["market"]
     return Spell(
@@ -221,8 +227,8 @@ def _to_spell(
         recipe=recipe,
         labels=untouched.labels,
         period=json.dumps(market, sort_keys=True),
-        unit=loan.collateral if loan is not None else "",
-        start_equity_usd=float(untouched.loan["equity"].iloc[0]),
+        unit=loan.collateral if loan is not None else guarded_symbol(recipe) or "",
+        start_equity_usd=float(equity_of(untouched)[0]),
         hindsight_usd=bests["worst"].final_equity_usd,
         hindsight_best_usd=bests["best"].final_equity_usd,
         n_rebalances=bests["worst"].n_rebalances,
@@ -234,7 +240,7 @@ def _note(  # noqa: PLR0917 - private, in one place
     agent: str,
     result: Result,
     untouched: Result,
-    judgement: Judgement,
+    judgement: AnyJudgement,
     course: _Course,
 ) -> None:
     """Add an agent's rows and curves of one window."""
@@ -242,7 +248,7 @@ def _note(  # noqa: PLR0917 - private, in one place
         "worst": (result, untouched),
         "best": (result.other, untouched.other),
     }
-    found: dict[Bound, tuple[Protection, Price]] = {
+    found: dict[Bound, tuple[Protection | MarginProtection, Price]] = {
         "worst": (judgement.own, judgement.price),
         "best": (judgement.own_best, judgement.price_best),
     }
@@ -253,11 +259,11 @@ def _note(  # noqa: PLR0917 - private, in one place
         own, price = found[bound]
         row = {"window": window, "agent": agent, "bound": bound, **_to_row(own, price)}
         course.rows.append({**row, **_gap(mine, theirs)})
-        curves[bound] = mine.loan["equity"].to_numpy(dtype=np.float64)
+        curves[bound] = equity_of(mine)
     course.curves.append(_to_curves(window, agent, result, curves))
 
 
-def _to_row(own: Protection, price: Price) -> dict[str, object]:
+def _to_row(own: Protection | MarginProtection, price: Price) -> dict[str, object]:
     start = own.start_equity_usd
     parts = {f"part_{name}": value for name, value in price.parts.items()}
     return {
@@ -274,9 +280,9 @@ def _to_row(own: Protection, price: Price) -> dict[str, object]:
 
 def _gap(mine: Result, theirs: Result) -> dict[str, object]:
     """Return the paired difference of total returns to do-nothing, with its interval."""
-    rows = period_ends(to_ms(mine.loan.index))
+    rows = period_ends(to_ms(account_of(mine).index))
     rows = rows if rows[0] == 0 else np.concatenate([[0], rows])
-    curves = [one.loan["equity"].to_numpy(dtype=np.float64)[rows] for one in (mine, theirs)]
+    curves = [equity_of(one)[rows] for one in (mine, theirs)]
     found = difference(curves[0], curves[1], np.random.default_rng(SEED))
     return {
         "over_do_nothing": found.estimate,
@@ -287,21 +293,20 @@ def _gap(mine: Result, theirs: Result) -> dict[str, object]:
 
 
 def _note_hindsight(
-    window: str, untouched: Result, bests: Mapping[Bound, Hindsight], course: _Course
+    window: str, untouched: Result, bests: Mapping[Bound, Best], course: _Course
 ) -> None:
     """Add the best policy's rows: what it ended with; it is never liquidated."""
-    start = float(untouched.loan["equity"].iloc[0])
+    start = float(equity_of(untouched)[0])
     for bound, best in bests.items():
         other = untouched if bound == "worst" else untouched.other or untouched
-        gained = best.final_equity_usd - float(other.loan["equity"].iloc[-1])
+        gained = best.final_equity_usd - float(equity_of(other)[-1])
         course.rows.append(
             {
                 "window": window, "agent": HINDSIGHT, "bound": bound, "start_equity_usd": start,
                 "final_equity_usd": best.final_equity_usd, "n_liquidations": 0,
                 "total_return": best.final_equity_usd / start - 1, "price_usd": 0.0 - gained,
                 "price_share": 0.0 - gained / start, "n_actions": best.n_rebalances,
-                "min_health": float(best.health.min()), "gas_usd": best.gas_usd,
-                "swap_costs_usd": best.swap_cost_usd, "share_of_possible": 1.0,
+                "share_of_possible": 1.0, **best.to_cell(),
             }
         )  # fmt: skip
     curves = {bound: best.curve for bound, best in bests.items()}
@@ -312,7 +317,7 @@ def _to_curves(
     window: str, agent: str, result: Result, curves: Mapping[Bound, FloatArray]
 ) -> pd.DataFrame:
     worst, best = (curves[bound] for bound in BOUNDS)
-    shown = {"window": window, "agent": agent, "time": result.loan.index}
+    shown = {"window": window, "agent": agent, "time": account_of(result).index}
     return pd.DataFrame({**shown, "worst": worst, "best": best})
 
 

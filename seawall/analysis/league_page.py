@@ -1,10 +1,11 @@
-"""The page of a league: who guards a loan best, where each was liquidated, what was possible."""
+"""The page of a league: who guards best, where each was liquidated, what was possible."""
 
 import math
 from collections.abc import Mapping
 
 from seawall.analysis import panels
 from seawall.analysis.figures import SERIES_COLORS
+from seawall.analysis.guarded import WORDS, write_safety
 from seawall.analysis.league_table import (
     HINDSIGHT,
     MIN_PERIODS,
@@ -14,7 +15,6 @@ from seawall.analysis.league_table import (
 )
 from seawall.analysis.numbers import (
     COUNT,
-    HEALTH,
     PERCENT,
     SIGNED,
     TENTH,
@@ -24,12 +24,11 @@ from seawall.analysis.numbers import (
 )
 from seawall.analysis.page import Figure, Json, Page, Panel, card, escape, plot_html, plot_text
 
-SAFE_HEALTH = 1.5  # the map is palest here
 MAX_LABELS = 6  # in the head of the page; the panel of windows has them all
 _HEADS = (
     ("Mean rank", "num"), ("Agent", ""), ("Liquidations", "num"), ("Windows hit", "num"),
     ("Share of the possible", "num"), ("Price of protection", "num"),
-    ("Worst window", "num"), ("Lowest health", "num"),
+    ("Worst window", "num"),
 )  # fmt: skip
 Row = Mapping[str, object]
 
@@ -51,7 +50,7 @@ def league_page(league: League) -> Page:
             _table_panel(league, colors),
             _map_panel(league),
             _shares_panel(shares),
-            _returns_panel(returns),
+            _returns_panel(returns, WORDS[league.kind].thing),
             _equity_panel(league),
             _pairs_panel(league),
             _windows_panel(league),
@@ -123,7 +122,8 @@ def _callouts(league: League) -> list[str]:
 
 
 def _table_panel(league: League, colors: Mapping[str, str]) -> Panel:
-    heads = "".join(f'<th class="{css}">{escape(title)}</th>' for title, css in _HEADS)
+    named = (*_HEADS, (WORDS[league.kind].head, "num"))
+    heads = "".join(f'<th class="{css}">{escape(title)}</th>' for title, css in named)
     rows = "".join(_row(league, name, colors[name]) for name in league.agents)
     body = (
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
@@ -151,7 +151,7 @@ def _row(league: League, name: str, color: str) -> str:
         f'<td class="num {tone(0.0 - worst.mean_price)}">{price}</td>'
         f'<td class="num {tone(worst.worst_return)}">{write_number(worst.worst_return, SIGNED)}'
         f'<span class="verdict">{escape(worst.worst_window)}</span></td>'
-        f'<td class="num">{write_number(worst.min_health, HEALTH)}</td></tr>'
+        f'<td class="num">{write_safety(worst.min_health, league.kind)}</td></tr>'
     )
 
 
@@ -161,7 +161,8 @@ def _both(worst: float, best: float) -> str:
 
 
 def _map_panel(league: League) -> Panel:
-    """Return the lowest health factor by window and agent, darker the closer to 1."""
+    """Return how near each window came to a liquidation by agent, darker the closer."""
+    words = WORDS[league.kind]
     agents = [name for name in league.agents if name != HINDSIGHT]
     heads = "".join(f"<th>{escape(name)}</th>" for name in agents)
     rows = []
@@ -173,11 +174,10 @@ def _map_panel(league: League) -> Panel:
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
     note = (
-        "Lowest health factor in each window, bars resolved for the worse; below 1 liquidators "
-        "struck, the number behind it says how often. Hold the pointer over a cell for the other "
-        "way to resolve bars."
+        f"{words.safety} in each window, bars resolved for the worse; {words.limit}, the number "
+        "behind it says how often. Hold the pointer over a cell for the other way to resolve bars."
     )
-    return Panel(id="map", title="Lowest health factor by window and agent", body=body, note=note)
+    return Panel(id="map", title=f"{words.safety} by window and agent", body=body, note=note)
 
 
 def _map_cell(league: League, window: str, agent: str) -> str:
@@ -185,13 +185,15 @@ def _map_cell(league: League, window: str, agent: str) -> str:
     if worst is None or best is None:
         return "<td>failed</td>"
     health, n_struck = _float(worst, "min_health"), _float(worst, "n_liquidations")
-    other = f"{_float(best, 'min_health'):.3f}, {_float(best, 'n_liquidations'):.0f} liquidations"
+    safety = write_safety(_float(best, "min_health"), league.kind)
+    other = f"{safety}, {_float(best, 'n_liquidations'):.0f} liquidations"
     if health < 1 or n_struck > 0:
         name, strength = "--heat-down", 0.25 + 0.5 * min(max(1 - health, 0.0) / 0.2, 1.0)
     else:
-        near = max(SAFE_HEALTH - health, 0.0) / (SAFE_HEALTH - 1)
+        safe = WORDS[league.kind].safe
+        near = max(safe - health, 0.0) / (safe - 1)
         name, strength = "--heat-up", 0.32 - 0.28 * near
-    text = write_number(health, HEALTH) + (f" · {n_struck:.0f}" if n_struck else "")
+    text = write_safety(health, league.kind) + (f" · {n_struck:.0f}" if n_struck else "")
     style = f"--cell: rgba(var({name}), {strength:.2f})"
     return f'<td style="{style}" title="for the better: {escape(other)}">{text}</td>'
 
@@ -252,10 +254,10 @@ def _shares_panel(figure: Figure) -> Panel:
     return Panel(id="shares", title="Share of the possible", body=body, note=note)
 
 
-def _returns_panel(figure: Figure) -> Panel:
+def _returns_panel(figure: Figure, thing: str) -> Panel:
     note = (
-        "Final equity of the untouched loan less that of the guarded one, as a share of the equity "
-        "at the start: below 0 protection was worth having."
+        f"Final equity of the untouched {thing} less that of the guarded one, as a share of the "
+        "equity at the start: below 0 protection was worth having."
     )
     body = plot_html(figure, "Price of protection by window and agent")
     return Panel(id="prices", title="Price of protection", body=body, note=note)
@@ -279,7 +281,8 @@ def _equity_panel(league: League) -> Panel:
         id="finals",
         title="Final equity",
         body=f"{table}</table></div>",
-        note="USD, bars resolved for the worse; in brackets how often liquidators struck.",
+        note=f"{league.money}, bars resolved for the worse; in brackets how often a liquidation "
+        "struck.",
     )
 
 
@@ -328,7 +331,8 @@ def _windows_panel(league: League) -> Panel:
     )
     heads = (
         '<th>Window</th><th class="prose">Market</th>'
-        '<th class="num">Start, USD</th><th class="num">Hindsight, USD</th>'
+        f'<th class="num">Start, {escape(league.money)}</th>'
+        f'<th class="num">Hindsight, {escape(league.money)}</th>'
         '<th class="num">It trades</th><th class="prose">To be said beside its numbers</th>'
     )
     body = (

@@ -12,8 +12,9 @@ from typing import Final, Literal, get_args
 
 import pandas as pd
 
-from seawall.analysis.numbers import COUNT, HEALTH, PERCENT, SIGNED, TENTH, write_number
-from seawall.analysis.protection import ABOVE
+from seawall.analysis.guarded import WORDS, Kind, kind_of, money_of, write_safety
+from seawall.analysis.judgement import LOANS_ABOVE, MARGIN_ABOVE
+from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, TENTH, write_number
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
 from seawall.result import (
@@ -55,7 +56,7 @@ class Spell:
         recipe: what all agents ran, but for the agent.
         labels: what has to be said beside its numbers.
         period: the market section as JSON: windows that share it are one period.
-        unit: collateral asset.
+        unit: collateral asset, or the contract that is guarded.
         start_equity_usd: what everybody starts with.
         hindsight_usd, hindsight_best_usd: what the best policy ends with, worse and better case.
         n_rebalances: how often it trades, worse case.
@@ -87,7 +88,7 @@ class Place:
         mean_price: mean price of protection, as a share of the equity at the start; < 0: it paid.
         mean_return: mean total return.
         worst_window, worst_return: where it ended lowest, and the total return there.
-        min_health: lowest health factor of all windows.
+        min_health: lowest health factor of all windows, or margin over maintenance.
     """
 
     name: str
@@ -148,7 +149,7 @@ class League:
         versions, data: as in ``Result``, of all windows.
         cells: one row per window, agent and bound: what ``Protection`` and ``Price`` say, rank, and
             the paired difference to do-nothing.
-        equity: columns window, agent, time, and the equity in USD of each bound.
+        equity: columns window, agent, time, and the equity in USD, or quote units, of each bound.
     """
 
     spells: tuple[Spell, ...]
@@ -164,6 +165,16 @@ class League:
     def agents(self) -> tuple[str, ...]:
         """The agents in the order of the table, hindsight last."""
         return tuple(place.name for place in self.places if place.bound == "worst")
+
+    @property
+    def kind(self) -> Kind:
+        """What is guarded in every window."""
+        return kind_of(self.spells[0].recipe) or "loan"
+
+    @property
+    def money(self) -> str:
+        """What equity is counted in."""
+        return money_of(self.spells[0].recipe)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -198,7 +209,8 @@ class League:
         found = [both, share, many, ties]
         above = self.cells[self.cells["share_of_possible"] > 1 + _EXACT]
         if (above["price_usd"] < 0).any():
-            found.append(f"Some agents had more than 100 % of the possible: {ABOVE}")
+            why = LOANS_ABOVE if self.kind == "loan" else MARGIN_ABOVE
+            found.append(f"Some agents had more than 100 % of the possible: {why}")
         found += [f"{e['agent']} failed in {e['window']}: {e['error']}" for e in self.errors]
         return tuple(found)
 
@@ -228,7 +240,8 @@ class League:
         """Return a header and rows of text, for a terminal or a notebook."""
         header = (
             "mean rank", "agent", "liquidations", "windows hit", "share of the possible",
-            "95 % interval", "price of protection", "worst window", "return there", "min health",
+            "95 % interval", "price of protection", "worst window", "return there",
+            WORDS[self.kind].column,
         )  # fmt: skip
         return header, [self._row(name) for name in self.agents]
 
@@ -245,11 +258,11 @@ class League:
             write_number(worst.mean_price, SIGNED),
             worst.worst_window,
             write_number(worst.worst_return, SIGNED),
-            write_number(worst.min_health, HEALTH),
+            write_safety(worst.min_health, self.kind),
         )
 
     def to_windows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return a header and rows of text: final equity in USD of every agent, window by window.
+        """Return a header and rows of text: final equity of every agent, window by window.
 
         Behind it the liquidations, where there were some.
         """

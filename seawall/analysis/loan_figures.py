@@ -1,34 +1,18 @@
-"""The charts of a guarded loan: health, prices, what the agent changed, gas."""
+"""The charts of a guarded loan: health, prices, gas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from seawall.analysis.figures import line, to_ms
-from seawall.analysis.numbers import with_minus
 from seawall.analysis.page import Figure, Json, plot_text
-from seawall.analysis.protection import Price
 from seawall.market.series import FloatArray, TimeArray
 from seawall.result import Result
 
 MIN_UNTOUCHED = 0.6  # and the loan that nobody touched down to here
 _BELOW = 0.98  # of the lowest point: room under it
 MAX_HEALTH = 4.0  # drawn up to here: far from 1, a health factor says little
-MIN_SHOWN_USD = 0.005  # parts below half a cent are left out of the drawing
-PART_NAMES: Mapping[str, str] = {
-    "market": "market",
-    "supply_interest": "interest earned",
-    "borrow_interest": "interest paid",
-    "gas": "gas",
-    "swap_fees": "swap fees",
-    "impact": "price impact",
-    "service_fees": "service fees",
-    "flash_premiums": "flash-loan premiums",
-    "liquidation_bonus": "liquidators' bonus",
-    "liquidation_fee": "liquidation fee",
-    "bad_debt": "debt left behind",
-}
 _TIME_AXIS: Json = {"type": "date", "showgrid": False}
 _HEALTH: Json = {"hovertemplate": "%{y:.3f}"}
 _USD: Json = {"hovertemplate": "%{y:,.2f} USD"}
@@ -88,35 +72,6 @@ def loan_price_figure(result: Result) -> Figure:
         "yaxis": {"title": {"text": f"USD per {_collateral(result)}"}},
     }
     return Figure(id="loan-price-chart", traces=traces, layout=layout)
-
-
-def waterfall_figure(price: Price) -> Figure:
-    """Return what the agent changed against doing nothing, part by part, up to the whole."""
-    shown = {name: usd for name, usd in price.parts.items() if abs(usd) >= MIN_SHOWN_USD}
-    gained = 0.0 - price.price_usd
-    values = [*shown.values(), gained]
-    trace = {
-        "type": "waterfall",
-        "x": [*(PART_NAMES[name] for name in shown), "in all"],
-        "y": values,
-        "measure": [*("relative" for _ in shown), "total"],
-        "text": [with_minus(f"{usd:+,.0f}") for usd in values],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "hovertemplate": "%{x}: %{y:+,.2f} USD<extra></extra>",
-        "increasing": {"marker": {"color": "var(--buy)"}},
-        "decreasing": {"marker": {"color": "var(--sell)"}},
-        "totals": {"marker": {"color": "var(--muted)"}},
-        "connector": {"line": {"color": "var(--line)", "width": 1}},
-    }
-    layout = {
-        "height": 340,
-        "hovermode": "closest",
-        "showlegend": False,
-        "xaxis": {"type": "category", "showgrid": False},
-        "yaxis": {"title": {"text": "USD against doing nothing"}},
-    }
-    return Figure(id="waterfall-chart", traces=[trace], layout=layout)
 
 
 def gas_figure(result: Result) -> Figure:

@@ -6,26 +6,26 @@ import numpy as np
 
 from seawall.analysis import figures, panels
 from seawall.analysis.figures import to_ms
+from seawall.analysis.judgement import Judgement, Protection
+from seawall.analysis.judgement_panels import waterfall_figure, waterfall_panel
 from seawall.analysis.loan_figures import (
     gas_figure,
     health_figure,
     loan_price_figure,
-    waterfall_figure,
 )
 from seawall.analysis.loan_panels import (
     liquidations_table,
     protection_panel,
     transactions_table,
-    waterfall_panel,
 )
 from seawall.analysis.numbers import COUNT, HEALTH, PERCENT, SIGNED, tone, write_number
 from seawall.analysis.page import Figure, Page, Panel, card, plot_html, scale_tools
-from seawall.analysis.protection import Judgement, Protection, measure_protection
+from seawall.analysis.protection import measure_protection
 from seawall.metrics import without_years
 from seawall.result import Result
 
 
-def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
+def loan_page(result: Result, judgement: Judgement[Protection] | None = None) -> Page:
     """Return the page of a loan; without a judgement nothing is said against doing nothing."""
     own = judgement.own if judgement else measure_protection(result)
     own_best = judgement.own_best if judgement else measure_protection(result.other or result)
@@ -34,7 +34,7 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
     span_ms = int(np.ptp(to_ms(result.loan.index)))
     own_metrics = without_years(result.metrics, span_ms)
     benchmark = without_years(result.benchmark, span_ms)
-    fall = waterfall_figure(judgement.price) if judgement else None
+    fall = waterfall_figure(judgement.price, "USD") if judgement else None
     sent, struck = transactions_table(result), liquidations_table(result)
     journal = panels.journal_table(result.journal)
     drawn: list[Figure | None] = [health, price, fall, equity, gas]
@@ -48,7 +48,7 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
         panels=[
             _health_panel(health),
             _price_panel(price),
-            *([waterfall_panel(fall, judgement)] if fall and judgement else []),
+            *([waterfall_panel(fall, judgement, "USD")] if fall and judgement else []),
             protection_panel(own, own_best, judgement),
             panels.searchable_panel(sent, "Transactions", "transactions"),
             panels.searchable_panel(struck, "Liquidations", "liquidations"),
@@ -67,7 +67,7 @@ def loan_page(result: Result, judgement: Judgement | None = None) -> Page:
     )
 
 
-def _cards(own: Protection, best: Protection, judgement: Judgement | None) -> str:
+def _cards(own: Protection, best: Protection, judgement: Judgement[Protection] | None) -> str:
     write = write_number
     struck = own.n_liquidations
     cards = [
@@ -115,7 +115,7 @@ def _cards(own: Protection, best: Protection, judgement: Judgement | None) -> st
 
 
 def _callouts(
-    result: Result, own: Protection, best: Protection, judgement: Judgement | None
+    result: Result, own: Protection, best: Protection, judgement: Judgement[Protection] | None
 ) -> list[str]:
     found = []
     if own.n_liquidations != best.n_liquidations:

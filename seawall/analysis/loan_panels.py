@@ -1,19 +1,10 @@
 """The tables of a guarded loan: what became of it, what was done, who struck."""
 
-from seawall.analysis.loan_figures import PART_NAMES
-from seawall.analysis.numbers import (
-    COUNT,
-    HEALTH,
-    MONEY,
-    PERCENT,
-    SIGNED,
-    Form,
-    with_minus,
-    write_number,
-)
-from seawall.analysis.page import Figure, Panel, Table, escape, plot_html
+from seawall.analysis.judgement import Judgement, Protection
+from seawall.analysis.judgement_panels import measures_panel
+from seawall.analysis.numbers import COUNT, HEALTH, MONEY, PERCENT, SIGNED, Form
+from seawall.analysis.page import Panel, Table
 from seawall.analysis.panels import to_table
-from seawall.analysis.protection import Judgement, Protection
 from seawall.result import Result
 
 PROTECTION_ROWS: tuple[tuple[str, str, Form | None, str], ...] = (
@@ -46,62 +37,15 @@ TRANSACTION_COLUMNS = (
 )  # fmt: skip
 
 
-def protection_panel(own: Protection, best: Protection, judgement: Judgement | None) -> Panel:
+def protection_panel(
+    own: Protection, best: Protection, judgement: Judgement[Protection] | None
+) -> Panel:
     """Return what became of the loan, both ways to resolve bars, beside the untouched one."""
     columns = [("worse", own), ("better", best)]
     if judgement is not None:
         columns.append(("do nothing, worse", judgement.untouched))
         columns.append(("do nothing, better", judgement.untouched_best))
-    rows = []
-    for key, title, form, convention in PROTECTION_ROWS:
-        if form is None:
-            span = len(columns) + 2
-            rows.append(f'<tr class="group"><th colspan="{span}">{escape(key)}</th></tr>')
-            continue
-        cells = "".join(
-            f'<td class="num">{write_number(getattr(one, key), form)}</td>' for _, one in columns
-        )
-        why = f'<td class="why">{escape(convention)}</td>'
-        rows.append(f"<tr><th>{escape(title)}</th>{cells}{why}</tr>")
-    heads = "".join(f'<th class="num">{escape(name)}</th>' for name, _ in columns)
-    body = (
-        f'<div class="scroll"><table class="metrics"><thead><tr><th>Measure</th>{heads}'
-        f'<th class="why">How it is defined</th></tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div>"
-    )
-    note = (
-        "Worse and better: two runs, in which all that a bar does not tell goes against the "
-        "account, and its way."
-    )
-    return Panel(id="protection", title="What became of the loan", body=body, note=note)
-
-
-def waterfall_panel(figure: Figure, judgement: Judgement) -> Panel:
-    """Return the decomposition as a waterfall, and as numbers for both ways to resolve bars."""
-    worst, best = judgement.price.parts, judgement.price_best.parts
-    totals = (0.0 - judgement.price.price_usd, 0.0 - judgement.price_best.price_usd)
-    lines = [(PART_NAMES[name], worst[name], best[name]) for name in worst]
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th>" + "".join(_signed(value) for value in values) + "</tr>"
-        for name, *values in [*lines, ("in all", *totals)]
-    )
-    table = (
-        '<div class="scroll"><table class="metrics"><thead><tr><th>Part, USD</th>'
-        '<th class="num">worse</th><th class="num">better</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-    note = (
-        "The account's parts of this run less those of the same path run without the agent; they "
-        "add up to the difference of final equity, with nothing left over. The market's part is "
-        f"the other exposure; upside given up: {judgement.price.upside_given_up_usd:,.2f} USD."
-    )
-    body = plot_html(figure, "What the agent changed against doing nothing, part by part") + table
-    return Panel(id="decomposition", title="Price of protection", body=body, note=note)
-
-
-def _signed(value: float) -> str:
-    css = "good" if value > 0 else "bad" if value < 0 else ""
-    return f'<td class="num {css}">{with_minus(f"{value:+,.2f}")}</td>'
+    return measures_panel(PROTECTION_ROWS, columns, title="What became of the loan")
 
 
 def transactions_table(result: Result) -> Table:

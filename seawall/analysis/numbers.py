@@ -5,11 +5,14 @@ from typing import Literal
 
 from seawall.units import DAY_MS, HOUR_MS, to_time_text
 
-Form = Literal["percent", "signed", "ratio", "health", "money", "count", "tenth", "time", "span"]
+Form = Literal[
+    "percent", "signed", "ratio", "health", "margin", "money", "count", "tenth", "time", "span"
+]  # fmt: skip
 PERCENT: Form = "percent"
 SIGNED: Form = "signed"
 RATIO: Form = "ratio"
 HEALTH: Form = "health"
+MARGIN: Form = "margin"  # a ratio, liquidated at 1
 MONEY: Form = "money"
 COUNT: Form = "count"
 TENTH: Form = "tenth"
@@ -19,6 +22,8 @@ SPAN: Form = "span"
 
 def write_number(value: float | None, form: Form) -> str:
     """Return a number as a reader wants it; a dash where there is none."""
+    if form == MARGIN and value == math.inf:
+        return "no margin"
     if value is None or not math.isfinite(value):
         return "–"  # noqa: RUF001 - an en dash is meant
     if form == TIME:
@@ -27,6 +32,7 @@ def write_number(value: float | None, form: Form) -> str:
         return write_span(int(value))
     text = {
         PERCENT: f"{100 * value:,.2f} %",
+        MARGIN: f"{100 * value:,.2f} %",
         SIGNED: f"{100 * value:+,.2f} %",
         RATIO: f"{value:,.2f}",
         HEALTH: f"{value:,.3f}",  # 0.998 is not 1

@@ -54,6 +54,7 @@
       if (/^[xy]axis\d*$/.test(name)) merged[name] = { ...axis, ...merged[name] };
     }
     if (figure.scale) merged.yaxis = { ...merged.yaxis, type: figure.scale };
+    if (figure.scale === "log") delete merged.yaxis.range;  // it would be read as exponents
     element.style.height = `${figure.layout.height}px`;
     return Plotly.react(element, resolve(figure.traces, style), resolve(merged, style), {
       ...config, displayModeBar: element.clientWidth < 560 ? false : "hover",

@@ -7,8 +7,10 @@ says so in its Content-Security-Policy. Long series are thinned for drawing only
 from pathlib import Path
 
 from seawall.analysis import figures, panels
+from seawall.analysis.bounds import AnyJudgement
 from seawall.analysis.comparison import Comparison
 from seawall.analysis.comparison_page import comparison_page
+from seawall.analysis.judgement import Judgement, MarginProtection, Protection
 from seawall.analysis.league_page import league_page
 from seawall.analysis.league_table import League
 from seawall.analysis.loan_page import loan_page
@@ -31,7 +33,7 @@ from seawall.analysis.page import (
     scale_tools,
     write_text,
 )
-from seawall.analysis.protection import Judgement
+from seawall.analysis.perpetual_page import perpetual_page, with_futures
 from seawall.errors import ResultError
 from seawall.result import Result
 
@@ -40,15 +42,15 @@ _SAME = 1e-9  # total returns closer than this are one number
 
 
 def write_report(
-    result: Result | Comparison | League, path: Path, *, judgement: Judgement | None = None
+    result: Result | Comparison | League, path: Path, *, judgement: AnyJudgement | None = None
 ) -> Path:
     """Write the report of a finished backtest, comparison or league to ``path`` and return it.
 
     Args:
         result: what is reported.
         path: the file.
-        judgement: of a result with a loan: what it comes to beside doing nothing and hindsight;
-            the one that is stored with it if None.
+        judgement: of a result with a loan or a guarded position: what it comes to beside doing
+            nothing and hindsight; the one that is stored with it if None.
 
     Raises:
         ResultError: the result holds no bar, its judgement is damaged, or the file cannot be
@@ -62,16 +64,32 @@ def write_report(
         raise ResultError(f"the report cannot be written to {path}: {error}") from None
 
 
-def _to_page(result: Result | Comparison | League, judgement: Judgement | None) -> Page:
+def _to_page(result: Result | Comparison | League, judgement: AnyJudgement | None) -> Page:
     if isinstance(result, Comparison):
         return comparison_page(result)
     if isinstance(result, League):
         return league_page(result)
-    if result.recipe.loan is None:
-        return result_page(result)
     if judgement is None and result.judgement is not None:
         judgement = Judgement.from_dict(result.judgement)
-    return loan_page(result, judgement)
+    if result.recipe.loan is not None:
+        page = loan_page(result, _of_loan(judgement))
+        return page if result.perpetual.empty else with_futures(page, result)
+    page = result_page(result)
+    return page if result.perpetual.empty else perpetual_page(page, result, _of_margin(judgement))
+
+
+def _of_loan(judgement: AnyJudgement | None) -> Judgement[Protection] | None:
+    """Return a loan's judgement, or None."""
+    if judgement is None or isinstance(judgement.own, MarginProtection):
+        return None
+    return judgement
+
+
+def _of_margin(judgement: AnyJudgement | None) -> Judgement[MarginProtection] | None:
+    """Return a futures position's judgement, or None."""
+    if judgement is None or isinstance(judgement.own, Protection):
+        return None
+    return judgement
 
 
 def result_page(result: Result) -> Page:

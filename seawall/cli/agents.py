@@ -27,6 +27,10 @@ _Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE: one of i
 _AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
 
 
+# What each kind of new agent can be run in at once, without data.
+_DEMOS = {"agent.txt": "demo", "loan_agent.txt": "loan_demo", "margin_agent.txt": "margin_demo"}
+
+
 @new_app.callback()
 def _new() -> None:
     """Start something of your own."""
@@ -42,9 +46,12 @@ def new_agent(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],
     *,
     loan: Annotated[bool, typer.Option("--loan", help="One that guards a loan.")] = False,
+    margin: Annotated[bool, typer.Option("--margin", help="One that guards a position.")] = False,
     as_json: _AsJson = False,
 ) -> None:
     """Write a working agent and its test into the workspace."""
+    if loan and margin:
+        raise WorkspaceError("a new agent guards a loan or a position: give --loan or --margin")
     home = workspace.WORKSPACE or Path.cwd()
     agent, test = home / "agents" / f"{name}.py", home / "tests" / f"test_{name}.py"
     _check_name(name)
@@ -54,8 +61,8 @@ def new_agent(
     created = _make_folders(home)
     words = {"name": name, "title": "".join(part.capitalize() for part in name.split("_"))}
     templates = Path(__file__).parent / "templates"
+    kind = "loan_agent.txt" if loan else "margin_agent.txt" if margin else "agent.txt"
     for path in (agent, test):
-        kind = "loan_agent.txt" if loan else "agent.txt"
         template = templates / (kind if path is agent else f"test_{kind}")
         text = Template(template.read_text(encoding="utf-8")).substitute(words)
         path.parent.mkdir(exist_ok=True)
@@ -70,7 +77,7 @@ def new_agent(
         f"agent  {agent}\ntest   {test}\n"
         f"next   edit decide(), then\n"
         f"       seawall check agent {name}\n"
-        f"       seawall run {'loan_demo' if loan else 'demo'} --agent {name}\n"
+        f"       seawall run {_DEMOS[kind]} --agent {name}\n"
         f"       python -m pytest {test.relative_to(home)}"
     )
 

@@ -15,6 +15,15 @@ from rich.table import Table
 
 from seawall.cli.screen import err, out, print_json
 from seawall.errors import DataError, RecipeError
+from seawall.market.bracket_files import (
+    KIND,
+    SUFFIX,
+    ImportedBrackets,
+    describe_brackets,
+    import_brackets,
+    stored_brackets,
+)
+from seawall.market.brackets import Brackets
 from seawall.market.catalog import Catalog
 from seawall.market.importer import Imported, check_file, import_files
 from seawall.market.manifest import Interval, Manifest
@@ -27,7 +36,9 @@ WIDTH_OFF_TERMINAL = 200
 app = typer.Typer(no_args_is_help=True, help="Fetch, import, list and check market data.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-KindOption = Annotated[str | None, typer.Option("--kind", help=f"What it is: {', '.join(KINDS)}.")]
+KindOption = Annotated[
+    str | None, typer.Option("--kind", help=f"What it is: {', '.join([*KINDS, KIND])}.")
+]
 
 
 @app.command("get")
@@ -35,15 +46,26 @@ def get(
     exchange: Annotated[str, typer.Argument(help="An exchange as ccxt names it: binance.")],
     symbol: Annotated[str, typer.Argument(help="ETH/USDT is spot, ETH/USDT:USDT perpetual.")],
     *,
-    since: Annotated[str, typer.Option(help="First day or time, UTC: 2022-05-01.")],
+    since: Annotated[
+        str | None, typer.Option(help="First day or time, UTC: 2022-05-01; not for brackets.")
+    ] = None,
     timeframe: Annotated[str, typer.Option(help="Length of a candle.")] = "1h",
     until: Annotated[
         str | None, typer.Option(help="Day or time, UTC, before which to end.")
     ] = None,
-    kind: Annotated[str, typer.Option(help="candles, mark or funding.")] = "candles",
+    kind: Annotated[str, typer.Option(help="candles, mark, funding or brackets.")] = "candles",
     as_json: AsJson = False,
 ) -> None:
-    """Fetch history from an exchange, without a key; run again, it goes on where it was."""
+    """Fetch history from an exchange, without a key; run again, it goes on where it was.
+
+    Brackets are fetched as they are today; Binance tells them to its customers only, whose keys
+    come from BINANCE_API_KEY and BINANCE_API_SECRET.
+    """
+    if kind == KIND:
+        _get_brackets(exchange, symbol, as_json=as_json)
+        return
+    if since is None:
+        raise RecipeError("--since must say where to begin, is missing: add --since 2022-05-01")
     # ccxt takes half a second to import: the other commands do without it.
     from seawall.market.download import DownloadRequest, download, open_exchange
 
@@ -80,15 +102,28 @@ def import_(  # the command is called import
     known_after: Annotated[
         str | None, typer.Option(help="How long after its timestamp a signal is known: 2d.")
     ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="The day from which brackets hold: 2026-09-29.")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option(help="Leave bad rows out, and list them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take files into the catalog; what was understood of each is printed, options override it."""
+    """Take files into the catalog; what was understood of each is printed, options override it.
+
+    A JSON file holds leverage brackets, as freqtrade's binance_leverage_tiers.json does.
+    """
     refused: list[tuple[Path, DataError]] = []
+    tables = [path for path in files if kind == KIND or path.name.endswith(SUFFIX)]
+    taken: list[ImportedBrackets] = []
+    for path in tables:
+        try:
+            taken.append(import_brackets(path, Catalog(), as_of=as_of, venue=venue, symbol=symbol))
+        except DataError as reason:
+            refused.append((path, reason))
     imported = import_files(
-        files,
+        [path for path in files if path not in tables],
         Catalog(),
-        kind=None if kind is None else _to_kind(kind),
+        kind=None if kind in (None, KIND) else _to_kind(kind),
         venue=venue,
         symbol=symbol,
         timeframe=timeframe,
@@ -100,16 +135,18 @@ def import_(  # the command is called import
         print_json(
             {
                 "imported": [_describe_import(one) for one in imported],
+                "brackets": [_describe_brackets(t) for one in taken for t in one.tables],
                 "refused": [{"file": str(path), "reason": str(error)} for path, error in refused],
             }
         )
     else:
         _print_imported(imported)
+        _print_brackets(taken)
         for _, error in refused:
             typer.echo(f"refused: {error}", err=True)
     # What lies in a folder beside series is passed over; a file that was named must be taken.
     named = [path for path, _ in refused if path in files]
-    if named or not imported:
+    if named or not (imported or taken):
         raise DataError(
             f"every file named must be importable, {len(named) or len(refused)} were refused "
             "(reasons above): mend them or name others"
@@ -118,14 +155,16 @@ def import_(  # the command is called import
 
 @app.command("list")
 def list_(*, as_json: AsJson = False) -> None:
-    """List the series in the catalog."""
+    """List the series and the leverage brackets in the catalog."""
     catalog = Catalog()
     keys = catalog.keys()
     manifests = [catalog.manifest(key) for key in keys]
+    brackets = stored_brackets(catalog)
     if as_json:
-        print_json([describe(manifest) for manifest in manifests])
+        tables = [_describe_brackets(one) for one in brackets]
+        print_json([*(describe(manifest) for manifest in manifests), *tables])
         return
-    if not manifests:
+    if not (manifests or brackets):
         typer.echo(
             f"The catalog {catalog.root} is empty: run `seawall data get binance ETH/USDT "
             "--timeframe 1h --since 2022-05-01` or `seawall data import FILE`."
@@ -142,6 +181,8 @@ def list_(*, as_json: AsJson = False) -> None:
             str(len(manifest.gaps)),
             escape(manifest.source),
         )
+    for name, count, day, source in describe_brackets(brackets):
+        table.add_row(escape(name), f"{count:,}", day, "-", "-", escape(source))
     print_table(table)
 
 
@@ -191,6 +232,47 @@ def describe(manifest: Manifest) -> dict[str, object]:
         "sha256": manifest.sha256,
         "filters": manifest.filters.model_dump(),
     }
+
+
+def _get_brackets(name: str, symbol: str, *, as_json: bool) -> None:
+    """Fetch brackets, and say what came."""
+    from seawall.market.bracket_download import download_brackets
+    from seawall.market.download import open_exchange
+
+    found = download_brackets(
+        open_exchange(name, "swap"), symbol, Catalog(), now_ms=time.time_ns() // 1_000_000
+    )
+    if as_json:
+        print_json(_describe_brackets(found))
+        return
+    typer.echo(
+        f"{KIND}/{found.venue}/{found.name}: {len(found.tiers)} tiers, {found.max_leverage:g}x"
+    )
+
+
+def _describe_brackets(brackets: Brackets) -> dict[str, object]:
+    """Return what JSON output says about a table of brackets."""
+    return {
+        "kind": KIND,
+        "venue": brackets.venue,
+        "symbol": brackets.symbol,
+        "seen": brackets.day,
+        "tiers": len(brackets.tiers),
+        "max_leverage": brackets.max_leverage,
+        "source": brackets.source,
+    }
+
+
+def _print_brackets(taken: list[ImportedBrackets]) -> None:
+    for one in taken:
+        for name, count, day, _ in describe_brackets(list(one.tables)):
+            typer.echo(f"{one.path}: leverage brackets of {count:,} contracts, seen {day}")
+            typer.echo(f"  -> {name}")
+        if one.passed_over:
+            typer.echo(
+                f"  left out {len(one.passed_over)}, no perpetuals settled in their quote or names "
+                f"that cannot be stored: {', '.join(one.passed_over)}"
+            )
 
 
 def print_table(table: Table) -> None:

@@ -15,7 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seawall import workspace
 from seawall.cli import screen
-from seawall.cli.loans import compare_loans, judge_loan, loan_rows, print_judgement
+from seawall.cli.loans import (
+    compare_guards,
+    guard_rows,
+    judge_guard,
+    print_judgement,
+)
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 RecipeName = Annotated[str, typer.Argument(help="A TOML file, or the name of one in backtests/.")]
 RecipeNames = Annotated[
-    str, typer.Argument(help="As for run; of loans several, with commas or as in 'loan_*_h120'.")
+    str, typer.Argument(help="As for run; of guards several, with commas or as in 'loan_*_h120'.")
 ]
 Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE, such as agent.fast=10.")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; results/NAME-ID otherwise.")]
@@ -62,8 +67,8 @@ def run(
     loaded = _load_recipe(recipe, settings)
     if agent == "hindsight":
         raise RecipeError(
-            "hindsight is no agent but the bound of all: every run of a loan names it, and "
-            "`seawall compare` shows it"
+            "hindsight is no agent but the bound of all: every run of a loan or a guarded position "
+            "names it, and `seawall compare` shows it"
         )
     loaded = to_contender(agent).recipe(loaded) if agent else loaded
     # Before the run, which may be long: a folder that will not do is not found out after it.
@@ -72,7 +77,7 @@ def run(
     )
     with screen.progress(loaded.name) as advance, _fetching() as on_fetch, screen.prints_aside():
         result = run_recipe(loaded, offline=offline, progress=advance, on_fetch=on_fetch)
-        judgement = judge_loan(result)
+        judgement = judge_guard(result)
     if judgement is not None:
         result = replace(result, judgement=judgement.to_dict())
     folder = result.save(place)
@@ -83,7 +88,7 @@ def run(
         return
     _print_result(result)
     if judgement is not None:
-        print_judgement(judgement)
+        print_judgement(judgement, result.recipe)
     screen.say(
         f"result  {folder}\nreport  {report_path}" + (f"\nfigure  {figure}" if figure else "")
     )
@@ -91,7 +96,7 @@ def run(
 
 def compare(
     recipe: RecipeNames,
-    agents: Annotated[str, typer.Option(help="Names, separated by commas; of loans also: all.")],
+    agents: Annotated[str, typer.Option(help="Names, separated by commas; of guards also: all.")],
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     out: Out = None,
     *,
@@ -100,12 +105,14 @@ def compare(
 ) -> None:
     """Compare agents on one path, beside cash, buy-and-hold and matched-random agents.
 
-    Guards of loans are compared beside doing nothing and hindsight, over one recipe or several:
-    names separated by commas, or with a * in them.
+    Guards of loans, or of futures positions, are compared beside doing nothing and hindsight, over
+    one recipe or several: names separated by commas, or with a * in them.
     """
+    from seawall.analysis.guarded import kind_of
+
     loaded = [_load_recipe(name, settings) for name in _find_recipes(recipe)]
-    if len(loaded) > 1 or loaded[0].loan is not None:
-        compare_loans(loaded, agents, out, offline=offline, as_json=as_json)
+    if len(loaded) > 1 or kind_of(loaded[0]) is not None:
+        compare_guards(loaded, agents, out, offline=offline, as_json=as_json)
     else:
         _compare(loaded[0], agents, out, offline=offline, as_json=as_json)
 
@@ -237,6 +244,7 @@ def _write_png(result: "Result", folder: Path) -> Path:
 
 
 def _print_result(result: "Result") -> None:
+    from seawall.analysis.guarded import kind_of
     from seawall.metrics import without_years
 
     title = " · ".join((result.recipe.name, result.agent, *result.labels))
@@ -263,10 +271,11 @@ def _print_result(result: "Result") -> None:
     ]
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
-    if result.recipe.loan is not None:
-        rows = [*rows[:4], *loan_rows(result)]
+    if kind_of(result.recipe) is not None:
+        rows = rows[:4]
     elif span < ANNUALISED_FROM:  # a year made of a few days says nothing
         rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
+    rows += guard_rows(result)
     screen.print_table(title, ("", "agent", "buy and hold"), rows)
     if result.recipe.loan is not None:
         screen.say(

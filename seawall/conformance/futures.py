@@ -5,6 +5,9 @@ describes the period that starts at its timestamp, whatever its ``known_at`` cla
 is known when it is settled, which is its timestamp; a rate that a loan pays or earns is a snapshot,
 known when it was taken, its ``known_at``.
 
+Leverage brackets change on days that are announced: all of the recipe's contracts are there,
+whatever is cut off.
+
 What a day's gas costs on average is known when the day is over, and a loan pays it before: its
 receipts would tell. So a loan is run with the modelled gas price, which follows the bars.
 """
@@ -16,15 +19,19 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from seawall.conformance.loan_worlds import ABSENT, to_world
+from seawall.conformance.engine_worlds import to_world
+from seawall.conformance.loan_worlds import ABSENT
 from seawall.conformance.worlds import VENUE, make_candles, make_signal
 from seawall.engine.feed import resample
 from seawall.engine.world import World, build_world
+from seawall.market.bracket_files import find_brackets, store_brackets, stored_brackets
+from seawall.market.brackets import VENUE as BRACKET_VENUE
 from seawall.market.catalog import Catalog
+from seawall.market.funding import FUNDING_TIMEFRAME
 from seawall.market.manifest import Filters
-from seawall.market.series import Candles, Series, Signal
+from seawall.market.series import Candles, Series, SeriesKey, Signal
 from seawall.recipe import SIMULATED, Recipe
-from seawall.units import DAY_MS, split_symbol, to_duration_ms
+from seawall.units import DAY_MS, is_perpetual, split_symbol, to_duration_ms
 
 Change = Literal["cut", "up", "down"]
 CHANGES: tuple[Change, ...] = ("cut", "up", "down")
@@ -64,7 +71,8 @@ def gather(recipe: Recipe, catalog: Catalog | None) -> tuple[Recipe, list[Known]
             return recipe, known
         return _settle_loan(recipe, build_world(recipe, catalog, offline=True), known)
     world = _make_world(recipe, catalog)
-    return _settle_loan(_write_out(recipe), world, _made(recipe, world))
+    recipe, known = _settle_account(_write_out(recipe), world, _made(recipe, world))
+    return _settle_loan(recipe, world, known)
 
 
 def _make_world(recipe: Recipe, catalog: Catalog) -> World:
@@ -115,6 +123,44 @@ def _settle_loan(recipe: Recipe, world: World, known: list[Known]) -> tuple[Reci
         settings["loan.rates.source"] = "series" if rates else "strategy"
     known = [replace(one, is_snapshot=one.series.key in rates) for one in known]
     return recipe.with_settings(settings), known
+
+
+def _settle_account(recipe: Recipe, world: World, known: list[Known]) -> tuple[Recipe, list[Known]]:
+    """Return both as a futures account needs them: its funding is stored, and its mark if any."""
+    account = world.perpetual
+    if account is None:
+        return recipe, known
+    marks = [one for one in account.extra if isinstance(one, Candles) and one.key.kind == "mark"]
+    known = known + [Known(series=_under(VENUE, one), filters=Filters()) for one in marks]
+    stamps = account.stamps
+    for row, symbol in enumerate(account.symbols):
+        own = stamps.row == row
+        rates = Signal(
+            key=SeriesKey("funding", VENUE, symbol, FUNDING_TIMEFRAME),
+            time_ms=stamps.time_ms[own],
+            known_ms=stamps.time_ms[own],
+            value=stamps.rate[own],
+            source="made up for the conformance suite",
+            is_simulated=True,
+        )
+        known.append(Known(series=rates, filters=Filters()))
+    settings = {
+        "perpetual.funding": {"interval": account.section.funding.interval},
+        "perpetual.brackets.missing": "nearest",
+    }
+    return recipe.with_settings(settings), known
+
+
+def write_brackets(root: Catalog, recipe: Recipe, original: Catalog | None) -> None:
+    """Write the leverage brackets that a run of the recipe needs, and those that are stored."""
+    original = original or Catalog()
+    if recipe.market.venue != VENUE:
+        for table in stored_brackets(original):
+            store_brackets(root, table)
+        return
+    for symbol in filter(is_perpetual, recipe.market.symbols):
+        for table in find_brackets(original, BRACKET_VENUE, symbol):
+            store_brackets(root, replace(table, venue=VENUE))
 
 
 def write_future(

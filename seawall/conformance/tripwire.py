@@ -19,9 +19,18 @@ from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from seawall.conformance.futures import CHANGES, WORDS, Change, Known, gather, write_future
+from seawall.conformance.futures import (
+    CHANGES,
+    WORDS,
+    Change,
+    Known,
+    gather,
+    write_brackets,
+    write_future,
+)
 from seawall.conformance.report import Finding
 from seawall.conformance.worker import ORIGINAL_CATALOG, RUN_SECONDS, Job
+from seawall.engine.perpetual.world import perpetual_section
 from seawall.errors import AgentError
 from seawall.market.catalog import VARIABLE, Catalog
 from seawall.recipe import Recipe
@@ -52,7 +61,7 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one run gave; ``happened`` is what became of a loan."""
+    """What one run gave; ``happened`` is what became of a loan, or on a futures account."""
 
     said: tuple[Said, ...]
     orders: tuple[Said, ...]
@@ -109,7 +118,7 @@ def check_futures(
     n_more = len(CHANGES) * (_N_AT_DECISIONS + len(_CLOCK_PLACES))
     with TemporaryDirectory(prefix="seawall-tripwire-") as name:
         stages = [
-            _Stage(Path(name) / str(n), *gather(recipe, catalog))
+            _Stage(Path(name) / str(n), *gather(recipe, catalog), original=catalog)
             for n, recipe in enumerate(recipes)
         ]
         for seed in _HASH_SEEDS:
@@ -129,8 +138,11 @@ def check_futures(
 class _Stage:
     """Where the runs of one recipe take place: a folder with one catalog per future."""
 
-    def __init__(self, folder: Path, recipe: Recipe, known: list[Known]) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, known: list[Known], *, original: Catalog | None = None
+    ) -> None:
         self._folder, self._recipe, self._known = folder, recipe, known
+        self._original = original
         folder.mkdir()
         (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
         self._variants: list[Variant] = []
@@ -140,6 +152,8 @@ class _Stage:
         """Write the catalog of a run and put the run on the list."""
         catalog = Catalog(self._folder / variant.name)
         write_future(catalog, self._known, change=variant.change, time_ms=variant.time_ms)
+        if perpetual_section(self._recipe) is not None:
+            write_brackets(catalog, self._recipe, self._original)
         self._variants.append(variant)
         self.waiting.append(variant)
 

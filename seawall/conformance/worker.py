@@ -1,8 +1,8 @@
 """Runs of the tripwire in processes of their own: ``python -m seawall.conformance.worker JOBS``.
 
 ``JOBS`` is a JSON list of ``Job``. Each writes JSON: every decision, refusal and order that was
-asked for, and what became of a loan, with its time; the files that were read past the catalog; and
-the error that ended the run, if one did.
+asked for, and what became of a loan or happened on a futures account, with its time; the files that
+were read past the catalog; and the error that ended the run, if one did.
 """
 
 import json
@@ -26,8 +26,9 @@ from seawall.units import DAY_MS
 ORIGINAL_CATALOG = "SEAWALL_TRIPWIRE_ORIGINAL"  # where the catalog that is copied from lies
 RUN_SECONDS = 900  # what runs longer is ended
 _SAID = ("decision", "abstained", "refused", "note", "sent")
-_HAPPENED = ("liquidated", "done", "failed")  # to a loan
-_AT_OPEN = ("note", "done", "failed")  # of a loan: at the open of a bar, and known by its close
+_HAPPENED = ("liquidated", "done", "failed", "funding")  # to a loan, or on a futures account
+# Dated at the open of a bar, or within it, and known by its close.
+_AT_OPEN = {"loan": ("note", "done", "failed"), "perpetual": _HAPPENED}
 _EPOCH_DAY = 719_163  # the ordinal of 1970-01-01, from which backtrader's float days count
 
 
@@ -92,9 +93,10 @@ def trace_run(recipe: Recipe) -> dict[str, object]:
 def _list(journal: pd.DataFrame, kinds: tuple[str, ...], recipe: Recipe) -> list[Event]:
     """Return the entries of some kinds, each at the time at which all of it is known."""
     rows = journal[journal["kind"].isin(kinds)]
-    late_ms = 0 if recipe.loan is None else recipe.market.timeframe_ms
+    bar_ms = recipe.market.timeframe_ms
+    late = _AT_OPEN["perpetual"] if recipe.loan is None else _AT_OPEN["loan"]
     return [
-        Event(int(t) + (late_ms if kind in _AT_OPEN else 0), _anonymous(f"{kind}: {text} ({why})"))
+        Event(int(t) + (bar_ms if kind in late else 0), _anonymous(f"{kind}: {text} ({why})"))
         for t, kind, text, why in zip(
             rows["time_ms"], rows["kind"], rows["text"], rows["reason"], strict=True
         )

@@ -11,10 +11,12 @@ import numpy as np
 
 from seawall.market.series import Candles, SeriesKey, Signal
 from seawall.market.simulate import simulate
+from seawall.market.simulate_perpetual import simulate_perpetual
 from seawall.recipe import SIMULATED, Recipe
-from seawall.units import DAY_MS, to_duration_ms
+from seawall.units import DAY_MS, HOUR_MS, is_perpetual, to_duration_ms
 
 VENUE = "tripwire"
+FUNDING_MS = 8 * HOUR_MS
 SIGNAL = "tripwire/made_up/1h"
 _START_PRICES = {"BTC": 30_000.0, "ETH": 2_000.0}
 _LONGEST_WORLD = 3_000  # bars: enough for any shipped agent, quick enough to run a dozen of them
@@ -56,14 +58,20 @@ def make_candles(recipe: Recipe, symbol: str) -> Candles:
     """Return simulated candles of the recipe's window, warm-up included, under its own venue."""
     market = recipe.market
     start_ms = market.since_ms - market.warmup_ms
-    base = symbol.partition("/")[0]
-    made = simulate(
-        SeriesKey("candles", SIMULATED, symbol, market.timeframe),
-        seed=recipe.seed,
-        n_bars=max(1, (market.until_ms - start_ms) // market.timeframe_ms),
-        since_ms=start_ms,
-        start_price=market.start_prices.get(symbol, _START_PRICES.get(base, 100.0)),
-    )
+    spot, base = symbol.partition(":")[0], symbol.partition("/")[0]
+    usual = market.start_prices.get(spot, _START_PRICES.get(base, 100.0))
+    n_bars = max(1, (market.until_ms - start_ms) // market.timeframe_ms)
+    start_price = market.start_prices.get(symbol, usual)
+    key = SeriesKey("candles", SIMULATED, symbol, market.timeframe)
+    if is_perpetual(symbol):  # it follows its spot market
+        made = simulate_perpetual(
+            key, seed=recipe.seed, n_bars=n_bars, since_ms=start_ms, start_price=start_price,
+            interval_ms=FUNDING_MS,
+        ).candles  # fmt: skip
+    else:
+        made = simulate(
+            key, seed=recipe.seed, n_bars=n_bars, since_ms=start_ms, start_price=start_price
+        )
     return replace(made, key=SeriesKey("candles", market.venue, symbol, market.timeframe))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seawall.engine.feed import to_bt_time
 from seawall.engine.feedview import FeedView, to_ms
 from seawall.errors import RecipeError
 from seawall.market.series import FloatArray, TimeArray
@@ -21,13 +22,18 @@ class BookFeeds:
     """Feeds and books in one order.
 
     Attributes:
-        books: by feed.
+        books: by feed; ``spot_books``: those that settle in coin, in the order of the feeds.
         first_prices: by symbol, quote units, where coin was held at the start.
-        held: the line of closes and the book of each symbol that is held.
+        held: the line of closes and the book of each spot symbol that is held.
+
+    ``contracts`` are the symbols that settle through a futures account.
     """
 
     def __init__(
-        self, datas: Sequence[Any], parameters: Mapping[str, SpotParameters] | SpotParameters
+        self,
+        datas: Sequence[Any],
+        parameters: Mapping[str, SpotParameters] | SpotParameters,
+        contracts: Sequence[str] = (),
     ) -> None:
         self.first_prices: dict[str, float] = {}
         self.books: dict[Any, Book] = {}
@@ -37,6 +43,8 @@ class BookFeeds:
             feed = FeedView(data)
             self.books[data] = book = self._open_book(feed, parameters)
             self._pairs.append((feed, book))
+        self._spot = [pair for pair in self._pairs if pair[1].symbol not in contracts]
+        self.spot_books = [book for _, book in self._spot]
         self._stamps = [feed.stamps for feed, _ in self._pairs]
         self._last_stamp, self._last_ms = 0.0, 0
 
@@ -83,12 +91,37 @@ class BookFeeds:
         now = self.now()
         return max(feed.bar().open_ms for feed, _ in self._pairs if feed.stamp == now)
 
+    def read_clock(self) -> tuple[list[float], TimeArray]:
+        """Return when bars close, backtrader's days and UTC milliseconds, of all feeds but coarser.
+
+        Raises:
+            RecipeError: a feed does not know its bars before the run.
+        """
+        times = []
+        for feed, book in self._pairs:
+            if feed.candles is None:
+                raise RecipeError(
+                    f"perpetuals need an ArrayFeed, {book.symbol} has another feed: its marks are "
+                    "told by steps, which have to be known before the run"
+                )
+            if not getattr(feed.data, "only_shows", False):
+                times.append(feed.candles.close_ms)
+        clock_ms: TimeArray = np.unique(np.concatenate(times))
+        return to_bt_time(clock_ms).tolist(), clock_ms
+
     # Bars and prices ------------------------------------------------------------------------------
 
-    def fresh_bars(self, orders: Sequence[VenueOrder]) -> list[tuple[Book, Bar]]:
-        """Return the bars that have just closed, of the books that have orders."""
-        now = self.now()
+    def fresh_bars(
+        self, orders: Sequence[VenueOrder], also: Sequence[Book] = (), now: float = 0.0
+    ) -> list[tuple[Book, Bar]]:
+        """Return the bars that have just closed, of the books that have orders, and of others.
+
+        ``now``: what ``now()`` gives, where the caller has it.
+        """
+        now = now or self.now()
         wanted = {id(order.book) for order in orders}
+        if also:
+            wanted |= {id(book) for book in also}
         return [
             (book, feed.bar())
             for feed, book in self._pairs
@@ -102,7 +135,12 @@ class BookFeeds:
 
     def watch_held(self) -> None:
         """Note which closes the account is valued at."""
-        self.held = [(feed.close, book) for feed, book in self._pairs if book.held]
+        self.held = [(feed.close, book) for feed, book in self._spot if book.held]
+
+    def find_first_price(self, symbol: str, since_ms: int) -> float:
+        """Return the open of a symbol's first bar from ``since_ms`` on; see ``FeedView``."""
+        feed = next(feed for feed, book in self._pairs if book.symbol == symbol)
+        return feed.first_price(since_ms)
 
     def find_holdings(
         self, wanted: Mapping[str, float | str], cash: float, since_ms: int
@@ -116,7 +154,7 @@ class BookFeeds:
         """
         holdings, spent = [], 0.0
         left = dict(wanted)
-        for feed, book in self._pairs:
+        for feed, book in self._spot:
             amount = left.pop(book.base, None)
             if not amount:
                 continue
@@ -141,15 +179,15 @@ class BookFeeds:
             changes: those of the account.
             clock_ms: the steps; by default all close stamps of all feeds.
         """
-        series = [feed.closes() for feed, _ in self._pairs]
+        series = [feed.closes() for feed, _ in self._spot]
         if clock_ms is None:
-            clock_ms = np.unique(np.concatenate([times for times, _ in series]))
+            clock_ms = np.unique(np.concatenate([feed.closes()[0] for feed, _ in self._pairs]))
         steps = np.array([when for when, *_ in changes], dtype=np.int64)
         cashes = np.array([cash for _, cash, *_ in changes])
         cash = cashes[np.searchsorted(steps, clock_ms, "right") - 1]
         equity = cash.copy()
         for place, (times, closes) in enumerate(series):
-            book = self._pairs[place][1]
+            book = self._spot[place][1]
             held = _find_held(changes, place, clock_ms)
             rows = np.searchsorted(times, clock_ms, "right") - 1
             before = self.first_prices.get(book.symbol, nan)

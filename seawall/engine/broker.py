@@ -1,11 +1,13 @@
-"""The spot exchange as a backtrader broker: whatever a ``bt.Strategy`` can send, it takes.
+"""The exchange as a backtrader broker: whatever a ``bt.Strategy`` can send, it takes.
 
 Beside backtrader's own arguments, ``buy`` and ``sell`` take these by keyword (they are kept in
 ``order.info``): ``cash`` (quote units to spend or receive), ``target_weight`` (share of the equity
 to hold; both fix the size, and the second also the side, at the fill), ``fit_to_cash`` (made
 smaller without a journal entry), ``time_in_force`` (``gtc``, ``ioc``, ``fok``, ``gtd``),
-``good_until_ms``, ``post_only``, ``reason`` and ``client_id``. Costs come from ``SpotParameters``;
-a commission scheme that a script sets is kept and not charged, and the journal says so.
+``good_until_ms``, ``post_only``, ``reason`` and ``client_id``; of perpetuals also ``reduce_only``
+and ``trigger`` (``last``, or ``mark``: which price sets off a stop or a bracket's exit).
+Costs come from ``SpotParameters``; a commission scheme that a script sets is kept and not charged,
+and the journal says so.
 """
 
 from collections import deque
@@ -15,24 +17,39 @@ from typing import Any, Self
 import backtrader as bt
 
 from seawall.engine.bookfeeds import BookFeeds
-from seawall.engine.orders import copy_order, make_order, mark_ended, mark_filled, to_venue_order
+from seawall.engine.orders import (
+    WARM_UP,
+    copy_order,
+    find_fault,
+    join,
+    make_liquidation,
+    make_order,
+    mark_ended,
+    mark_filled,
+    to_venue_order,
+)
+from seawall.engine.perpetual.seat import NO_FUTURES, FuturesSeat
+from seawall.engine.perpetual.world import PerpetualWorld
 from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.market.series import FloatArray, TimeArray
+from seawall.perpetual_action import PerpetualAction
+from seawall.perpetual_view import PerpetualView
 from seawall.recipe import Recipe
 from seawall.units import BPS
 from seawall.venues.account import Account
-from seawall.venues.exchange import SpotExchange
+from seawall.venues.exchange import Exchange
+from seawall.venues.futures_requests import Moment
 from seawall.venues.ledger import Ledger
-from seawall.venues.orders import FOREVER_MS, Outcome, VenueOrder
-from seawall.venues.parameters import Ambiguity, OrderGrid, SpotParameters
+from seawall.venues.orders import FOREVER_MS, Book, Outcome, VenueOrder
+from seawall.venues.parameters import Ambiguity, OrderGrid, SpotParameters, find_parameters
 from seawall.venues.spot import Execution
 
 _FRICTIONLESS = SpotParameters()
 
 
 class ExchangeBroker(bt.BrokerBase):
-    """A spot exchange for ``bt.Cerebro``.
+    """An exchange for ``bt.Cerebro``.
 
     Args:
         parameters: by symbol, or one for all symbols.
@@ -42,14 +59,17 @@ class ExchangeBroker(bt.BrokerBase):
         journal: where everything is written; a new one by default.
         quote: the asset of cash, prices and fees.
         since_ms: open stamp of the first bar that may trade.
+        perpetual: of a market with perpetuals: their marks, funding and brackets, by step of the
+            feeds' clock; their symbols then settle through a futures account.
 
     Attributes:
-        fills, journal, ledger, n_ambiguous: as in ``SpotExchange``.
+        fills, journal, ledger, n_ambiguous: as in ``Exchange``.
         startingcash: quote units at the start.
         positions: backtrader positions by feed.
+        futures: the futures account, ``None`` where there are no perpetuals, or before the run.
     """
 
-    _exchange: SpotExchange
+    _exchange: Exchange
     _seen_ms: int
     _value: float
 
@@ -62,7 +82,9 @@ class ExchangeBroker(bt.BrokerBase):
         journal: Journal | None = None,
         quote: str = "USDT",
         since_ms: int = -FOREVER_MS,
+        perpetual: PerpetualWorld | None = None,
     ) -> None:
+        self._perpetual = perpetual
         self._parameters = parameters
         self._initial_holdings = dict(initial_holdings or {})
         self.journal = Journal() if journal is None else journal
@@ -81,15 +103,13 @@ class ExchangeBroker(bt.BrokerBase):
         journal: Journal | None = None,
         filters: Mapping[str, OrderGrid] | None = None,
         ambiguity: Ambiguity = "worst",
+        perpetual: PerpetualWorld | None = None,
     ) -> Self:
         """Return the broker of a recipe; ``filters`` are what the catalog knows, by symbol."""
-        known = filters or {}
-        parameters = {
-            symbol: SpotParameters.from_recipe(
-                recipe, symbol, known.get(symbol), ambiguity=ambiguity
-            )
-            for symbol in recipe.market.symbols
-        }
+        contracts = None if perpetual is None else perpetual.section
+        parameters = find_parameters(
+            recipe, filters or {}, ambiguity=ambiguity, contracts=contracts
+        )
         return cls(
             parameters,
             cash=recipe.account.cash,
@@ -97,6 +117,7 @@ class ExchangeBroker(bt.BrokerBase):
             journal=journal,
             quote=recipe.market.quote,
             since_ms=recipe.market.since_ms,
+            perpetual=perpetual,
         )
 
     # The run --------------------------------------------------------------------------------------
@@ -108,13 +129,20 @@ class ExchangeBroker(bt.BrokerBase):
 
     def stop(self) -> None:
         """Let what is left expire, and check the books."""
+        if self._seat is not None:
+            self._seat.show_close()
         self._exchange.end(self._feeds.now_ms())
         super().stop()
 
     def next(self) -> None:
         """Meet the bars that have just closed, then value the account."""
-        exchange = self._exchange
-        if exchange.orders:
+        exchange, seat = self._exchange, self._seat
+        if seat is not None:
+            if exchange.orders or seat.is_busy:
+                seat.meet()
+            else:
+                seat.is_lost = True
+        elif exchange.orders:
             bars = self._feeds.fresh_bars(exchange.orders)
             if bars:
                 exchange.step(bars, self._feeds.now_ms())
@@ -124,12 +152,15 @@ class ExchangeBroker(bt.BrokerBase):
         for line, book in self._feeds.held:
             index = line._idx  # noqa: SLF001 - the public property costs a call per bar
             value += book.held * (line.array[index] if index >= 0 else book.read_price(False))
+        if seat is not None:
+            value += seat.futures.value(at_open=False)
+            value += seat.requests.on_the_way
         self._value = value
 
     @property
     def is_idle(self) -> bool:
         """Whether the broker has nothing to do until something is sent."""
-        return not self._exchange.orders
+        return not (self._exchange.orders or (self._seat is not None and self._seat.is_busy))
 
     def set_coo(self, coo: bool) -> None:  # noqa: FBT001 - backtrader's signature
         """Let what is sent in ``next_open`` fill at that bar's open."""
@@ -143,17 +174,25 @@ class ExchangeBroker(bt.BrokerBase):
         self._venue_orders: dict[int, VenueOrder] = {}
         self._n_orders = 0
         self._seen_ms = -FOREVER_MS
-        self._feeds = feeds = BookFeeds(datas, self._parameters)
+        contracts = self._perpetual.symbols if self._perpetual is not None else ()
+        self._feeds = feeds = BookFeeds(datas, self._parameters, contracts)
         wanted, since_ms = self._initial_holdings, self._since_ms
         holdings, cash = feeds.find_holdings(wanted, self.startingcash, since_ms)
         self._account = Account(cash=cash, quote=self._quote)
-        self._account.books.extend(feeds.books.values())
+        self._account.books.extend(feeds.spot_books)
+        self._exchange = Exchange(self._account, journal=self.journal, listener=self)
+        self._seat: FuturesSeat | None = None
+        if datas and self._perpetual is not None:
+            self._seat = FuturesSeat.take(self._perpetual, self._exchange, feeds, since_ms)
+            self._exchange.on_liquidated = self._on_liquidated
+        self.futures = None if self._seat is None else self._seat.futures
         if datas:
             self._account.open(holdings, max(since_ms, 0))
-        self._exchange = SpotExchange(self._account, journal=self.journal, listener=self)
         self.positions: dict[Any, bt.Position] = {}
         for data, book in feeds.books.items():
             price = feeds.first_prices.get(book.symbol, 0.0)
+            if book.futures is not None:
+                price = book.futures.entry(book.row)
             self.positions[data] = bt.Position(book.held, price) if book.held else bt.Position()
             fee = book.parameters.taker_fee_bps * BPS
             name = data._name  # noqa: SLF001 - backtrader's public name of a feed
@@ -179,8 +218,10 @@ class ExchangeBroker(bt.BrokerBase):
         return self._exchange.n_ambiguous
 
     def getcash(self) -> float:
-        """Return the cash, quote units."""
-        return self._account.cash
+        """Return the cash, quote units, with what is free of a futures account's margin."""
+        if self._seat is None:
+            return self._account.cash
+        return self._account.cash + self._seat.available(at_open=self._is_opening())
 
     get_cash = getcash
 
@@ -193,6 +234,8 @@ class ExchangeBroker(bt.BrokerBase):
     def getvalue(self, datas: Any = None, **_ignored: bool) -> float:
         """Return the equity, or the value held in ``datas``, at the last known prices."""
         at_open = self._is_coo and self._is_opening()
+        if at_open and self._seat is not None:
+            self._seat.sync()
         if datas is None:
             return self._account.value(at_open=True) if at_open else self._value
         books = [self._feeds.books[data] for data in datas]
@@ -216,7 +259,37 @@ class ExchangeBroker(bt.BrokerBase):
         Rebuilt from the changes of the account and the feeds' closes; equal to the bit to what
         ``getvalue`` gave on each bar. The default clock: all close stamps of all feeds.
         """
-        return self._feeds.trace(self._account.changes, clock_ms)
+        clock_ms, equity, cash = self._feeds.trace(self._account.changes, clock_ms)
+        if self._seat is not None:
+            self._seat.trace(equity, cash, clock_ms)
+        return clock_ms, equity, cash
+
+    # The futures account --------------------------------------------------------------------------
+
+    def see_perpetual(self) -> PerpetualView | None:
+        """Return what an agent may know of the futures account now; ``None`` where there is none.
+
+        ``is_liquidated`` tells of what has happened since this was last called.
+        """
+        return None if self._seat is None else self._seat.see(at_open=self._is_opening())
+
+    def margin_ratio(self) -> float:
+        """Return the highest margin ratio at the last closes; 0.0 without a position."""
+        seat = self._seat
+        return 0.0 if seat is None else seat.margin_ratio(at_open=self._is_opening())
+
+    def ask(self, action: PerpetualAction, reason: str = "") -> None:
+        """Take what is asked of the futures account beside orders; it is done when it is due.
+
+        What cannot be done is refused in the journal. ``TargetLeverage`` is an order: it is not
+        taken here.
+        """
+        seat, now = self._seat, self._find_moment(0)
+        if seat is None or now.time_ms < self._since_ms:
+            why = NO_FUTURES if seat is None else WARM_UP
+            self.journal.record(now.time_ms, "refused", action.kind, reason=why)
+        else:
+            seat.ask(action, reason, now)
 
     # Orders ---------------------------------------------------------------------------------------
 
@@ -258,46 +331,36 @@ class ExchangeBroker(bt.BrokerBase):
         self._n_orders = order.ref = self._n_orders + 1
         parent = None if order.parent is None else self._venue_orders.get(order.parent.ref)
         venue_order = to_venue_order(order, wishes, self._feeds.books[order.data], parent)
-        self._date(venue_order)
+        now = self._find_moment(venue_order.book.parameters.latency_ms)
+        venue_order.live_ms = now.time_ms + now.latency_ms
+        venue_order.sent_step_ms = now.step_ms
         self._orders[venue_order.order_id] = order
         self._venue_orders[order.ref] = venue_order
         if oco is not None and oco.ref in self._venue_orders:
-            _join(venue_order, self._venue_orders[oco.ref])
+            join(venue_order, self._venue_orders[oco.ref])
         self._queue.append(order)
         if order.transmit:
             while self._queue:
                 self._transmit(self._queue.popleft())
         return order
 
-    def _date(self, order: VenueOrder) -> None:
-        """Note when an order was sent, and when it arrives."""
-        is_opening = self._is_opening()
-        sent_ms = self._feeds.open_ms() if is_opening else self._feeds.now_ms()
-        order.live_ms = sent_ms + order.book.parameters.latency_ms
-        order.sent_step_ms = self._seen_ms if is_opening else sent_ms
+    def _find_moment(self, latency_ms: int) -> Moment:
+        """Return when something is sent now, and how long an order takes."""
+        if self._is_opening():
+            return Moment(self._feeds.open_ms(), self._seen_ms, latency_ms)
+        now_ms = self._feeds.now_ms()
+        return Moment(now_ms, now_ms, latency_ms)
 
     def _transmit(self, order: bt.Order) -> None:
         venue_order = self._venue_orders[order.ref]
         order.submit(self)
         self._notifications.append(copy_order(order))
-        if fault := self._find_fault(order, venue_order):
+        if fault := find_fault(order, venue_order, self._since_ms):
             self._exchange.close(venue_order, "rejected", fault)
             return
         self._exchange.send(venue_order)
         if venue_order.book.parameters.fills_at_close and venue_order.type == "market":
             self._fill_at_close(venue_order)
-
-    def _find_fault(self, order: bt.Order, venue_order: VenueOrder) -> str:
-        """Return why an order cannot even be sent, or ``""``."""
-        parent = venue_order.parent
-        if parent is not None and parent.is_done and parent.filled == 0.0:
-            return "its entry is over: send it without parent"
-        if getattr(order.data, "only_shows", False):
-            symbol = order.data.candles.key.symbol
-            return f"this feed only shows coarser bars of {symbol}: order on {symbol}'s own feed"
-        if venue_order.live_ms - venue_order.book.parameters.latency_ms < self._since_ms:
-            return "a warm-up is seen, not traded: order from the window's start on"
-        return ""
 
     def _fill_at_close(self, venue_order: VenueOrder) -> None:
         book, exchange, now_ms = venue_order.book, self._exchange, self._feeds.now_ms()
@@ -307,7 +370,11 @@ class ExchangeBroker(bt.BrokerBase):
         if book.bar is None or book.bar.close_ms != bar.close_ms:
             book.bar, book.used = bar, 0.0
         exchange.step_ms = now_ms
+        if self._seat is not None:
+            self._seat.show_close()
         exchange.fill_at_close(venue_order)
+        if self._seat is not None:
+            self._seat.futures.end_step(now_ms)
         exchange.orders = [one for one in exchange.orders if not one.is_done]
         self._value = self._account.value(at_open=False)
 
@@ -340,15 +407,18 @@ class ExchangeBroker(bt.BrokerBase):
         self._notifications.append(copy_order(bt_order))
         self._forget(bt_order)
 
+    def _on_liquidated(self, book: Book, fill: Fill, execution: Execution) -> None:
+        """Tell the strategy of a liquidation as of an order of the exchange that has filled."""
+        data = next(data for data, one in self._feeds.books.items() if one is book)
+        self._n_orders += 1
+        side = 1.0 if fill.quantity > 0 else -1.0
+        order, venue_order = make_liquidation(book, data, execution, side=side, ref=self._n_orders)
+        self._orders[venue_order.order_id] = order
+        order.submit(self)
+        order.accept(self)
+        self.on_filled(venue_order, fill, execution)
+
     def _forget(self, order: bt.Order) -> None:
         """Keep the status alone of an order that is over: an agent may send one on every bar."""
         self._ends[order.ref] = order.status
         del self._orders[str(order.ref)]
-
-
-def _join(order: VenueOrder, leader: VenueOrder) -> None:
-    """Let one order cancel the others of its leader's group; those that are over have left it."""
-    leader.group = leader.group or [leader]
-    leader.group[:] = [one for one in leader.group if not one.is_done or one is leader]
-    leader.group.append(order)
-    order.group = leader.group

@@ -29,6 +29,7 @@ _SETTINGS: dict[str, Any] = dict(bt.Order.params._getitems())  # noqa: SLF001 - 
 _BT_ARGUMENTS = (
     "price", "exectype", "valid", "tradeid", "trailamount", "trailpercent", "parent", "transmit",
 )  # fmt: skip
+WARM_UP = "a warm-up is seen, not traded: order from the window's start on"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
@@ -106,6 +107,9 @@ def _apply(order: VenueOrder, wishes: Mapping[str, Any]) -> None:
     order.fits_to_cash = bool(wishes.get("fit_to_cash"))
     order.time_in_force = wishes.get("time_in_force") or "gtc"
     order.post_only = bool(wishes.get("post_only"))
+    order.reduce_only = bool(wishes.get("reduce_only"))
+    is_exit_or_stop = order.has_stop or order.parent is not None
+    order.on_mark = wishes.get("trigger") == "mark" and is_exit_or_stop
     order.reason = str(wishes.get("reason") or "")
 
 
@@ -142,20 +146,48 @@ def mark_filled(
         executed.remsize = order.size
     line, before, held = order.data.datetime, position.price, venue_order.book.held
     stamp = line[0]
-    position.update(fill.quantity, fill.price, _to_datetime(line, stamp))
+    changed = position.update(fill.quantity, fill.price, _to_datetime(line, stamp))
     position.fix(held, position.price if held else 0.0)
-    if fill.quantity > 0:
+    if venue_order.book.futures is not None:
+        _, _, opened, closed = changed
+        shares = _to_shares(opened, closed, fill, before)
+    elif fill.quantity > 0:
         opened = execution.quantity * fill.price
         shares = (0.0, 0.0, 0.0, fill.quantity, opened, fill.fee, None, 0.0)
     else:
         pnl = execution.quantity * (fill.price - before)
         shares = (fill.quantity, execution.quantity * before, fill.fee, 0.0, 0.0, 0.0, None, pnl)
-    order.execute(stamp, fill.quantity, fill.price, *shares, position.size, position.price)
+    execute: Any = order.execute
+    execute(stamp, fill.quantity, fill.price, *shares, position.size, position.price)
     if venue_order.is_done:
         executed.remsize = 0.0
         order.completed()
     else:
         order.partial()
+
+
+def _to_shares(opened: float, closed: float, fill: Fill, before: float) -> tuple[Any, ...]:
+    """Return what a fill closed and opened, signed, as ``bt.Order.execute`` takes it."""
+    fee_closed = fill.fee * closed / fill.quantity
+    return (
+        closed, abs(closed) * before, fee_closed,
+        opened, abs(opened) * fill.price, fill.fee - fee_closed, None,
+        -closed * (fill.price - before),
+    )  # fmt: skip
+
+
+def make_liquidation(
+    book: Book, data: Any, execution: Execution, *, side: float, ref: int
+) -> tuple[bt.Order, VenueOrder]:
+    """Return a step of a liquidation as the order that backtrader and a strategy are told of."""
+    kind = bt.BuyOrder if side > 0 else bt.SellOrder
+    order = make_order(kind, None, data, side * execution.quantity, {"liquidation": True})
+    order.ref = ref
+    venue_order = VenueOrder(
+        order_id=str(ref), book=book, side=side, type="market",
+        quantity=execution.quantity, filled=execution.quantity, is_done=True,
+    )  # fmt: skip
+    return order, venue_order
 
 
 def mark_ended(order: bt.Order, outcome: Outcome, broker: Any) -> None:
@@ -177,3 +209,24 @@ def _to_datetime(line: Any, stamp: float) -> datetime:
         local: datetime = line.datetime(0)
         return local
     return _EPOCH + timedelta(milliseconds=to_ms(stamp))
+
+
+def find_fault(order: bt.Order, venue_order: VenueOrder, since_ms: int) -> str:
+    """Return why an order cannot even be sent, or ``""``; ``since_ms``: the window's start."""
+    parent = venue_order.parent
+    if parent is not None and parent.is_done and parent.filled == 0.0:
+        return "its entry is over: send it without parent"
+    if getattr(order.data, "only_shows", False):
+        symbol = order.data.candles.key.symbol
+        return f"this feed only shows coarser bars of {symbol}: order on {symbol}'s own feed"
+    if venue_order.live_ms - venue_order.book.parameters.latency_ms < since_ms:
+        return WARM_UP
+    return ""
+
+
+def join(order: VenueOrder, leader: VenueOrder) -> None:
+    """Let one order cancel the others of its leader's group; those that are over have left it."""
+    leader.group = leader.group or [leader]
+    leader.group[:] = [one for one in leader.group if not one.is_done or one is leader]
+    leader.group.append(order)
+    order.group = leader.group

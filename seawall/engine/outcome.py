@@ -12,6 +12,7 @@ import pandas as pd
 from seawall import __version__
 from seawall.engine.accounts import AccountCurve
 from seawall.engine.loan.outcome import LoanPlayed
+from seawall.engine.perpetual.outcome import PerpetualPlayed
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
@@ -25,7 +26,9 @@ from seawall.units import BPS, to_time_text
 from seawall.venues.ledger import Ledger
 
 MISSING_SHARE = 0.01  # fewer missing bars than this are a matter of the data quality table
+UNHEDGED_BOUND = "hindsight does not hedge: it bounds the loan, with the exchange's cash as its own"
 _BEST_COLUMNS = ("health", "min_health", "untouched_health", "equity")
+_BEST_OF_FUTURES = ("equity_perpetual", "margin_ratio")
 _PACKAGES = ("backtrader", "numba", "numpy", "pandas")
 _TRADE_COLUMNS = (
     "symbol", "entry_ms", "exit_ms", "quantity", "entry_price", "exit_price", "pnl", "fees",
@@ -40,7 +43,8 @@ class Played:
     Attributes:
         held: base units at its start, by symbol.
         n_ambiguous: how often the bar did not tell what happened, or in which order.
-        loan: what it left of a loan.
+        loan: what it left of a loan; ``perpetual``: of a futures account. With both, the parts of
+            each have names of their own.
     """
 
     curve: AccountCurve
@@ -51,6 +55,7 @@ class Played:
     n_decisions: int
     n_ambiguous: int
     loan: LoanPlayed | None = None
+    perpetual: PerpetualPlayed | None = None
 
     @property
     def total_return(self) -> float:
@@ -60,34 +65,42 @@ class Played:
 
 def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
     """Return the result of ``played``; ``hopeful``, resolved for the better, tops the band."""
-    result = _to_result(recipe, world, played, hopeful)
-    if played.loan is None or hopeful.loan is None:
+    result = _with_venues(_to_result(recipe, world, played, hopeful), played)
+    if played.loan is not None and hopeful.loan is not None:
+        best = hopeful.loan.frame[list(_BEST_COLUMNS)].add_suffix("_best")
+        result = replace(result, loan=result.loan.join(best))
+    if played.perpetual is not None and hopeful.perpetual is not None:
+        best = hopeful.perpetual.frame[list(_BEST_OF_FUTURES)].add_suffix("_best")
+        result = replace(result, perpetual=result.perpetual.join(best))
+    if hopeful is played or (played.loan is None and played.perpetual is None):
         return result
-    own, other = played.loan, hopeful.loan
-    best = other.frame[list(_BEST_COLUMNS)].add_suffix("_best")
-    return replace(
-        result,
-        loan=own.frame.join(best),
-        liquidations=own.liquidations,
-        transactions=own.transactions,
-        parts=own.parts,
-        other=None if hopeful is played else _as_other(recipe, world, hopeful),
-    )
+    other = _with_venues(_to_result(recipe, world, hopeful, hopeful), hopeful)
+    return replace(result, other=other)
 
 
-def _as_other(recipe: Recipe, world: World, hopeful: Played) -> Result:
-    """Return the result of the better pass by itself."""
-    result = _to_result(recipe, world, hopeful, hopeful)
-    loan = hopeful.loan
-    if loan is None:
-        return result
-    return replace(
-        result,
-        loan=loan.frame,
-        liquidations=loan.liquidations,
-        transactions=loan.transactions,
-        parts=loan.parts,
-    )
+def _with_venues(result: Result, played: Played) -> Result:
+    """Return the result with the tables of the venues that the pass had."""
+    parts: dict[str, float] = {}
+    if played.loan is not None:
+        loan = played.loan
+        result = replace(
+            result,
+            loan=loan.frame,
+            liquidations=loan.liquidations,
+            transactions=loan.transactions,
+        )
+        parts |= loan.parts
+    if played.perpetual is not None:
+        futures = played.perpetual
+        result = replace(
+            result,
+            perpetual=futures.frame,
+            margin_liquidations=futures.liquidations,
+            funding=futures.funding,
+            transfers=futures.transfers,
+        )
+        parts |= futures.parts
+    return replace(result, parts=parts)
 
 
 def _to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
@@ -180,23 +193,17 @@ def _is_at_open(recipe: Recipe) -> bool:
 
 
 def _measure(played: Played, trades: Sequence[ClosedTrade]) -> Metrics:
+    fees, slippage, turnover = 0.0, 0.0, 0.0
     if played.loan is not None:
-        return measure(
-            played.curve.equity,
-            played.curve.time_ms,
-            exposure=played.curve.exposure,
-            fees=played.loan.fees,
-            slippage=played.loan.impact,
-            turnover_notional=played.loan.swapped,
-        )
+        fees, slippage, turnover = played.loan.fees, played.loan.impact, played.loan.swapped
     return measure(
         played.curve.equity,
         played.curve.time_ms,
         exposure=played.curve.exposure,
         trades=trades,
-        fees=sum(fill.fee for fill in played.fills),
-        slippage=sum(fill.slippage for fill in played.fills),
-        turnover_notional=sum(abs(fill.quantity) * fill.price for fill in played.fills),
+        fees=fees + sum(fill.fee for fill in played.fills),
+        slippage=slippage + sum(fill.slippage for fill in played.fills),
+        turnover_notional=turnover + sum(abs(f.quantity) * f.price for f in played.fills),
     )
 
 
@@ -205,8 +212,19 @@ def _labels(recipe: Recipe, world: World) -> tuple[str, ...]:
     is_new = world.is_simulated and "simulated" not in recipe.labels
     labels = ("simulated", *recipe.labels) if is_new else recipe.labels
     labels = (*labels, *(world.loan.labels if world.loan else ()))
+    labels = (*labels, *(world.perpetual.labels if world.perpetual else ()))
+    if world.loan and world.perpetual:
+        labels = (*labels, *_label_combined(recipe, labels))
     holes = [_find_holes(recipe, series) for series in world.candles.values()]
     return (*labels, *(hole for hole in holes if hole))
+
+
+def _label_combined(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what has to be said of a loan and an exchange in one account."""
+    quote = recipe.market.quote
+    dollar = f"assumption: {quote} is 1 USD"
+    is_new = quote != "USD" and dollar not in labels
+    return (*((dollar,) if is_new else ()), UNHEDGED_BOUND)
 
 
 def _find_holes(recipe: Recipe, series: Candles) -> str:

@@ -16,27 +16,34 @@ from seawall.agent import Agent, AgentInfo, as_agent
 from seawall.engine.accounts import trace_account
 from seawall.engine.broker import ExchangeBroker
 from seawall.engine.cerebro import Cerebro
+from seawall.engine.combined import CombinedBroker
+from seawall.engine.combined_outcome import collect_combined
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.feed import ArrayFeed
 from seawall.engine.loan.broker import LoanBroker
 from seawall.engine.loan.outcome import collect_loan, trace_loan
 from seawall.engine.outcome import Played, to_result
+from seawall.engine.perpetual.outcome import collect_perpetual
+from seawall.engine.perpetual.world import perpetual_section
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import AgentError, RecipeError
 from seawall.journal import Journal
+from seawall.loan_recipe import STABLECOINS
 from seawall.loan_strategy import LoanStrategy
 from seawall.market.catalog import Catalog
 from seawall.observation import SignalWindow, Window
 from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.strategy import AgentStrategy, Session
-from seawall.units import BPS, split_symbol
+from seawall.units import BPS, is_perpetual, split_symbol
+from seawall.venues.ledger import Ledger
 from seawall.venues.parameters import Ambiguity
 from seawall.workspace import find_recipe
 
 Advance = Callable[[int, int], None]
+AnyBroker = ExchangeBroker | StockBroker | LoanBroker | CombinedBroker
 IN_MEMORY = "agent given in memory: the recipe alone does not reproduce it"
 NO_BAND = "no bounds: a function cannot be run a second time from the same state"
 
@@ -71,6 +78,7 @@ def run(
     # What is wrong with the names is said before anything is fetched.
     strategy_class = find_strategy(recipe)
     _check_loan(recipe, strategy_class)
+    _check_perpetual(recipe)
     if issubclass(strategy_class, AgentStrategy) and agent is None:
         _check_guard(recipe, make_agent(recipe))
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
@@ -165,8 +173,9 @@ def _rare_collection() -> Iterator[None]:
 
 
 def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
-    """Raise RecipeError where a loan has no job, or a job no loan."""
+    """Raise RecipeError where a loan has no job, a job no loan, or a hedge no perpetual."""
     name = recipe.strategy.name
+    hedges = issubclass(strategy_class, LoanStrategy) and strategy_class.has_hedges
     if issubclass(strategy_class, LoanStrategy) and recipe.loan is None:
         raise RecipeError(f"{name} guards a loan, the recipe has none: add [loan]")
     if recipe.loan is None:
@@ -176,7 +185,36 @@ def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
             f"[loan] needs a job that guards one, the job is {name}: set strategy.name to "
             "strategies.liquidation_protection, or remove [loan]"
         )
+    if hedges or perpetual_section(recipe) is not None:
+        _check_hedge(recipe, hedges=hedges)
     _refuse(recipe, _NOT_WITH_LOANS, "a loan is guarded from close to close")
+
+
+def _check_hedge(recipe: Recipe, *, hedges: bool) -> None:
+    """Raise RecipeError where a loan and perpetuals do not make one account."""
+    name, loan, section = recipe.strategy.name, recipe.loan, perpetual_section(recipe)
+    if not hedges:
+        raise RecipeError(
+            f"a loan with perpetuals needs a job that hedges one, the job is {name}: set "
+            "strategy.name to strategies.hedged_loan, or take the perpetuals out of market.symbols"
+        )
+    if loan is None or section is None:
+        raise RecipeError(
+            f"{name} hedges with a perpetual, market.symbols are {list(recipe.market.symbols)}: "
+            "add one such as ETH/USDT:USDT, or take strategies.liquidation_protection"
+        )
+    if section.position is not None:
+        raise RecipeError(
+            f"perpetual.position is for strategies.margin_protection, the job is {name}: leave it "
+            "out, the agent opens the hedge"
+        )
+    dollars = ("USD", *STABLECOINS)
+    for key, asset in (("loan.debt", loan.debt), ("the quote of the market", recipe.market.quote)):
+        if asset not in dollars:
+            raise RecipeError(
+                f"{key} must be a dollar where a loan and an exchange are one account "
+                f"({', '.join(dollars)}), is {asset}: take another"
+            )
 
 
 # What a recipe may set for spot alone: where it is, and what it must be.
@@ -202,6 +240,12 @@ def _refuse(recipe: Recipe, allowed: Mapping[str, object], why: str) -> None:
             raise RecipeError(f"{why}, {key} is {shown}: {needed}")
 
 
+def _check_perpetual(recipe: Recipe) -> None:
+    """Raise RecipeError where a setting of spot would be ignored, or wrong, with perpetuals."""
+    if perpetual_section(recipe) is not None:
+        _refuse(recipe, _NOT_WITH_PERPETUALS, "perpetuals are traded from close to next open")
+
+
 def _check_guard(recipe: Recipe, agent: Agent) -> None:
     """Raise RecipeError where a guard of loans has none to guard."""
     if getattr(agent, "guards", None) == "loan" and recipe.loan is None:
@@ -212,9 +256,9 @@ def _check_guard(recipe: Recipe, agent: Agent) -> None:
         )
 
 
-def _make_broker(
-    recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity
-) -> ExchangeBroker | StockBroker | LoanBroker:
+def _make_broker(recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity) -> AnyBroker:
+    if world.loan is not None and world.perpetual is not None:
+        return CombinedBroker.from_recipe(recipe, world, journal, ambiguity)
     if world.loan is not None:
         return LoanBroker(
             world.loan, journal, ambiguity,
@@ -222,7 +266,11 @@ def _make_broker(
         )  # fmt: skip
     if recipe.execution.fills == "exchange":
         return ExchangeBroker.from_recipe(
-            recipe, journal=journal, filters=world.filters, ambiguity=ambiguity
+            recipe,
+            journal=journal,
+            filters=world.filters,
+            ambiguity=ambiguity,
+            perpetual=world.perpetual,
         )
     if recipe.account.initial_holdings:
         raise RecipeError(
@@ -265,7 +313,7 @@ def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) 
 def _collect(
     recipe: Recipe,
     world: World,
-    broker: ExchangeBroker | StockBroker | LoanBroker,
+    broker: AnyBroker,
     strategy: bt.Strategy,
     journal: Journal,
 ) -> Played:
@@ -280,6 +328,19 @@ def _collect(
             n_ambiguous=0,
             loan=collect_loan(broker),
         )
+    if isinstance(broker, CombinedBroker):
+        curve, loan, futures = collect_combined(world, broker)
+        return Played(
+            curve=curve,
+            fills=broker.fills,
+            journal=journal.entries,
+            ledger=broker.ledger,
+            held=_find_held(world, broker.ledger),
+            n_decisions=getattr(strategy, "n_decisions", 0),
+            n_ambiguous=broker.n_ambiguous,
+            loan=loan,
+            perpetual=futures,
+        )
     quote = recipe.market.quote
     if isinstance(broker, StockBroker):
         fills, ledger = book_stock_fills(
@@ -287,7 +348,19 @@ def _collect(
         )
     else:
         fills, ledger = broker.fills, broker.ledger
-    held = {symbol: ledger.total("initial", split_symbol(symbol)[0]) for symbol in world.candles}
+    if isinstance(broker, ExchangeBroker) and world.perpetual and broker.futures:
+        curve, futures = collect_perpetual(world, broker, world.perpetual, broker.futures)
+        return Played(
+            curve=curve,
+            fills=fills,
+            journal=journal.entries,
+            ledger=ledger,
+            held=_find_held(world, ledger),
+            n_decisions=getattr(strategy, "n_decisions", 0),
+            n_ambiguous=broker.n_ambiguous,
+            perpetual=futures,
+        )
+    held = _find_held(world, ledger)
     return Played(
         curve=trace_account(
             world,
@@ -303,3 +376,12 @@ def _collect(
         n_decisions=getattr(strategy, "n_decisions", 0),
         n_ambiguous=getattr(broker, "n_ambiguous", 0),
     )
+
+
+def _find_held(world: World, ledger: Ledger) -> dict[str, float]:
+    """Return what was held at the start, base units by symbol."""
+
+    def asset_of(symbol: str) -> str:
+        return f"contract:{symbol}" if is_perpetual(symbol) else split_symbol(symbol)[0]
+
+    return {symbol: ledger.total("initial", asset_of(symbol)) for symbol in world.candles}

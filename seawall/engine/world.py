@@ -6,28 +6,33 @@ the rest: ``since_ms`` says where trading starts.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seawall.engine.feed import resample
 from seawall.engine.loan.world import LoanWorld, build_loan_world
+from seawall.engine.perpetual.holes import fill_holes
+from seawall.engine.perpetual.world import (
+    PerpetualWorld,
+    build_perpetual_world,
+    perpetual_section,
+)
+from seawall.engine.simulated import check_start_prices, simulate_symbol
 from seawall.errors import DataError, RecipeError, SeriesNotFound
 from seawall.market.catalog import Catalog, fetch_line
+from seawall.market.funding import FUNDING_TIMEFRAME
 from seawall.market.manifest import Filters
-from seawall.market.series import Candles, Series, SeriesKey, Signal, TimeArray
-from seawall.market.simulate import simulate
-from seawall.market.simulation_parameters import Crash
+from seawall.market.series import Candles, Kind, Series, SeriesKey, Signal, TimeArray
+from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import SIMULATED, MarketSection, Recipe
-from seawall.units import SECOND_MS, to_duration_ms, to_time_ms, to_time_text
+from seawall.units import SECOND_MS, is_perpetual, to_time_text
 
 if TYPE_CHECKING:
     from seawall.market.download import Progress
 
 ReportFetch = Callable[[SeriesKey, "Progress"], None]
-MAX_SIMULATED_BARS = 20_000_000  # per series: 38 years of minutes, 1 GB
-_START_PRICES = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,13 +40,16 @@ class World:
     """What one run is put into.
 
     Attributes:
-        candles: by symbol, warm-up included; every symbol has at least one bar.
+        candles: by symbol, warm-up included; every symbol has at least one bar. Holes of spot are
+            filled where its perpetual is in the market (``perpetual/holes.py``).
         higher: coarser candles, as (symbol, candles), made from the same bars.
         signals: by the name the recipe gives them.
         filters: order grids that the catalog knows, by symbol.
         since_ms, until_ms: the bars that trade open in between.
         clock_ms: int64, shape (n_steps,): the close stamps of all bars, sorted, unique.
         loan: what a loan meets beside the candles, where the recipe has one.
+        perpetual: what a futures account meets, where the market has perpetuals.
+        read: candles as they were read, of symbols whose holes have been filled.
     """
 
     candles: Mapping[str, Candles]
@@ -52,13 +60,18 @@ class World:
     until_ms: int
     clock_ms: TimeArray
     loan: LoanWorld | None = None
+    perpetual: PerpetualWorld | None = None
+    read: Mapping[str, Candles] = field(default_factory=dict)
 
     @property
     def hashes(self) -> dict[str, str]:
         """The content hash of every series that was read, by key."""
-        series: list[Series] = [*self.candles.values(), *self.signals.values()]
+        candles = {**self.candles, **self.read}
+        series: list[Series] = [*candles.values(), *self.signals.values()]
         if self.loan is not None:
             series.extend(self.loan.extra)
+        if self.perpetual is not None:
+            series.extend(self.perpetual.extra)
         return {str(one.key): one.sha256() for one in series}
 
     @property
@@ -88,14 +101,15 @@ def build_world(
         ExchangeError: a series could not be fetched.
     """
     market = recipe.market
-    _check_start_prices(market)
+    check_start_prices(market)
     source = _Source(catalog, offline=offline, on_fetch=on_fetch)
     if market.venue == SIMULATED:
-        candles = {symbol: _simulated(recipe, symbol) for symbol in market.symbols}
+        read = {symbol: simulate_symbol(recipe, symbol) for symbol in market.symbols}
     else:
-        candles = {symbol: source.candles(market, symbol) for symbol in market.symbols}
-    for symbol, series in candles.items():
+        read = {symbol: source.candles(market, symbol) for symbol in market.symbols}
+    for symbol, series in read.items():
         _check_window(market, symbol, series)
+    candles, labels = fill_holes(market, read)
     higher = tuple(
         (symbol, resample(series, coarse))
         for symbol, series in candles.items()
@@ -103,6 +117,13 @@ def build_world(
     )
     all_close_ms = [series.close_ms for series in candles.values()]
     clock_ms = np.unique(np.concatenate(all_close_ms))
+    section = perpetual_section(recipe)
+    if section is not None and market.venue != SIMULATED:
+        source.complete(market, section)
+    perpetual = None
+    if section is not None:
+        perpetual = build_perpetual_world(recipe, candles, clock_ms, catalog)
+        perpetual = replace(perpetual, labels=(*perpetual.labels, *labels))
     return World(
         candles=candles,
         higher=tuple((symbol, series) for symbol, series in higher if len(series)),
@@ -112,6 +133,8 @@ def build_world(
         until_ms=market.until_ms,
         clock_ms=clock_ms,
         loan=build_loan_world(recipe, candles, clock_ms, catalog) if recipe.loan else None,
+        perpetual=perpetual,
+        read={symbol: read[symbol] for symbol in read if read[symbol] is not candles[symbol]},
     )
 
 
@@ -140,6 +163,21 @@ class _Source:
             SeriesKey("signal", venue, symbol, timeframe), None, market.until_ms
         )
 
+    def complete(self, market: MarketSection, section: PerpetualSection) -> None:
+        """Fetch the funding, and the mark if it is asked for, that a futures account lacks."""
+        if self._offline:
+            return  # what lacks is named where it is read
+        wanted: list[tuple[Kind, str]] = []
+        if section.funding.source == "series" and section.funding.missing == "refuse":
+            wanted.append(("funding", FUNDING_TIMEFRAME))
+        if section.mark.source == "series":
+            wanted.append(("mark", market.timeframe))
+        for kind, timeframe in wanted:
+            for symbol in filter(is_perpetual, market.symbols):
+                key = SeriesKey(kind, market.venue, symbol, timeframe)
+                if not self._catalog.has(key):
+                    self._fetch(key, market.since_ms, market.until_ms)
+
     def filters(self, key: SeriesKey) -> Filters:
         return self._catalog.manifest(key).filters if self._catalog.has(key) else Filters()
 
@@ -161,6 +199,7 @@ class _Source:
             timeframe=key.timeframe,
             since_ms=since_ms,
             until_ms=until_ms,
+            kind=key.kind,
         )
         exchange = open_exchange(key.venue, request.market_type)
         now_ms = int(time.time() * SECOND_MS)
@@ -168,56 +207,6 @@ class _Source:
             exchange, request, self._catalog,
             now_ms=now_ms, progress=lambda progress: self._on_fetch(key, progress),
         )  # fmt: skip
-
-
-def _simulated(recipe: Recipe, symbol: str) -> Candles:
-    market = recipe.market
-    start_ms = market.since_ms - market.warmup_ms
-    n_bars = (market.until_ms - start_ms) // market.timeframe_ms
-    if n_bars < 1:
-        raise DataError(f"a window holds at least one bar of {market.timeframe}: move market.until")
-    if n_bars > MAX_SIMULATED_BARS:
-        raise RecipeError(
-            f"a simulated market has at most {MAX_SIMULATED_BARS:,} bars, this window has "
-            f"{n_bars:,}: shorten it or take a coarser market.timeframe"
-        )
-    base = symbol.partition("/")[0]
-    return simulate(
-        SeriesKey("candles", SIMULATED, symbol, market.timeframe),
-        seed=recipe.seed,
-        n_bars=n_bars,
-        since_ms=start_ms,
-        start_price=market.start_prices.get(symbol, _START_PRICES.get(base, 100.0)),
-        crash=_to_crash(market, start_ms),
-    )
-
-
-def _check_start_prices(market: MarketSection) -> None:
-    if market.start_prices and market.venue != SIMULATED:
-        raise RecipeError(
-            f"market.start_prices belong to venue = {SIMULATED!r}, venue is {market.venue!r}: "
-            "remove them"
-        )
-    for symbol in market.start_prices:
-        if symbol not in market.symbols:
-            raise RecipeError(
-                f"market.start_prices names {symbol!r}: the market has {list(market.symbols)}"
-            )
-
-
-def _to_crash(market: MarketSection, start_ms: int) -> Crash | None:
-    if market.crash is None:
-        return None
-    bar_ms = market.timeframe_ms
-    at_ms = to_time_ms(market.crash.at)
-    if not market.since_ms <= at_ms < market.until_ms:
-        raise RecipeError(f"market.crash.at must lie in the window, is {market.crash.at}")
-    return Crash(
-        start_bar=(at_ms - start_ms) // bar_ms,
-        depth=market.crash.depth,
-        duration_bars=max(1, to_duration_ms(market.crash.duration) // bar_ms),
-        recovery=market.crash.recovery,
-    )
 
 
 def _check_window(market: MarketSection, symbol: str, series: Candles) -> None:

@@ -174,7 +174,14 @@ class Catalog:
         self._folder(key)
 
     def _folder(self, key: SeriesKey) -> Path:
-        parts = (key.kind, key.venue, key.symbol, key.timeframe)
+        return self.folder_of(key.kind, key.venue, key.symbol, key.timeframe)
+
+    def folder_of(self, *parts: str) -> Path:
+        """Return the folder that names such as venue and symbol make; it need not exist.
+
+        Raises:
+            DataError: a name cannot be one of a folder.
+        """
         for part in parts:
             if not _PART.fullmatch(part) or ".." in part:
                 raise DataError(
@@ -249,10 +256,10 @@ class Catalog:
             fetched_ms=fetched_ms,
             filters=filters,
         )
-        _put(draft, folder / manifest.data_file)
+        put_whole(draft, folder / manifest.data_file)
         draft = folder / ".manifest.tmp"
         draft.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-        _put(draft, folder / MANIFEST_NAME)
+        put_whole(draft, folder / MANIFEST_NAME)
         for other in folder.glob("data-*.parquet"):
             if other.name != manifest.data_file:
                 other.unlink(missing_ok=True)
@@ -330,7 +337,7 @@ def _without_rows(
     return subtract(unite(confirmed), subtract((covered,), gaps))
 
 
-def _put(draft: Path, path: Path) -> None:
+def put_whole(draft: Path, path: Path) -> None:
     """Give a finished draft its name such that a power cut leaves it whole or not there."""
     for step in (draft, None, path.parent):
         if step is None:

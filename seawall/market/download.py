@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import ccxt
 import numpy as np
 
 from seawall.errors import ExchangeError, RecipeError
 from seawall.market.catalog import Catalog
+from seawall.market.funding import FUNDING_TIMEFRAME
 from seawall.market.manifest import Filters, Interval, Manifest, subtract
 from seawall.market.pages import PAGE_ROWS, Asker, Sleep, checked, fetch_page
 from seawall.market.series import Candles, FloatArray, Kind, Series, SeriesKey, Signal
 from seawall.units import to_duration_ms, to_time_text
 
 FLUSH_PAGES = 5
-FUNDING_TIMEFRAME = "8h"
 OPENING_ATTEMPTS = 3
 # These begin a page with the first row at or after its start, however far away that is.
 _SKIPS_AHEAD = ("binance", "binanceus", "binanceusdm", "binancecoinm")
@@ -111,13 +111,13 @@ def download(
     if not exchange.markets:
         opening.ask(lambda: checked(exchange, exchange.load_markets(reload=True)))
     filters = _find_filters(exchange, request)
-    present_ms = _present_ms(opening, now_ms)
+    now_ms = present_ms(opening, now_ms)
     run = _Download(
         asker=Asker(exchange=exchange, sleep=sleep),
         key=key,
-        window=_find_window(key, request, present_ms),
+        window=_find_window(key, request, now_ms),
         catalog=catalog,
-        fetched_ms=present_ms,
+        fetched_ms=now_ms,
         filters=filters,
         progress=progress,
     )
@@ -255,19 +255,7 @@ def _find_filters(exchange: ccxt.Exchange, request: DownloadRequest) -> Filters:
     Raises:
         ExchangeError: the exchange has no such symbol, or no such market of it.
     """
-    symbols = list(exchange.markets or {})
-    if request.symbol not in symbols:
-        raise ExchangeError(
-            f"{exchange.id} has no {request.market_type} symbol {request.symbol!r}"
-            f"{_nearest(request.symbol, symbols)}: "
-            "spot is written ETH/USDT, a perpetual ETH/USDT:USDT"
-        )
-    market = exchange.market(request.symbol)
-    if request.kind != "candles" and not market.get("swap"):
-        raise ExchangeError(
-            f"{request.kind} exists for perpetuals only, {request.symbol} is none: "
-            f"write {request.symbol}:{market.get('quote')}"
-        )
+    market = find_market(exchange, request.symbol, request.market_type, request.kind)
     precision, limits = market.get("precision") or {}, market.get("limits") or {}
     is_step = exchange.precisionMode == ccxt.TICK_SIZE
     return Filters(
@@ -277,7 +265,30 @@ def _find_filters(exchange: ccxt.Exchange, request: DownloadRequest) -> Filters:
     )
 
 
-def _present_ms(asker: Asker, now_ms: int) -> int:
+def find_market(
+    exchange: ccxt.Exchange, symbol: str, market_type: str, kind: str
+) -> dict[str, Any]:
+    """Return what ccxt knows of a symbol.
+
+    Raises:
+        ExchangeError: the exchange has no such symbol, or no such market of it.
+    """
+    symbols = list(exchange.markets or {})
+    if symbol not in symbols:
+        raise ExchangeError(
+            f"{exchange.id} has no {market_type} symbol {symbol!r}{_nearest(symbol, symbols)}: "
+            "spot is written ETH/USDT, a perpetual ETH/USDT:USDT"
+        )
+    market: dict[str, Any] = exchange.market(symbol)
+    if kind != "candles" and not market.get("swap"):
+        raise ExchangeError(
+            f"{kind} exists for perpetuals only, {symbol} is none: "
+            f"write {symbol}:{market.get('quote')}"
+        )
+    return market
+
+
+def present_ms(asker: Asker, now_ms: int) -> int:
     """Return the exchange's time, which decides what has closed; ``now_ms`` where it has none."""
     if not asker.exchange.has.get("fetchTime"):
         return now_ms

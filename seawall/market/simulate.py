@@ -130,8 +130,8 @@ def simulate(
         bars,
         _Start(np.log(start_price), parameters.annual_drift * STEP_MS / YEAR_MS, steps_per_bar),
         noise=_Noise(
-            market=_stream(seed, _MARKET, "steps"),
-            own=_stream(seed, key.symbol, "steps"),
+            market=stream(seed, _MARKET, "steps"),
+            own=stream(seed, key.symbol, "steps"),
             loading=np.sqrt(parameters.correlation),
         ),
         blocks=_draw_blocks(parameters, seed, key.symbol, since_ms=since_ms, n_blocks=n_blocks),
@@ -165,7 +165,7 @@ def _check_arguments(
         )
 
 
-def _stream(seed: int, name: str, purpose: str) -> np.random.Generator:
+def stream(seed: int, name: str, purpose: str) -> np.random.Generator:
     """Return the random stream of one purpose: the same in every process, unlike ``hash()``."""
     digest = sha256(f"{name}:{purpose}".encode()).digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
@@ -177,14 +177,14 @@ def _draw_blocks(
 ) -> _Blocks:
     """Draw what is constant within five minutes; each stream yields a prefix of a longer draw."""
     block_index = since_ms // BLOCK_MS + np.arange(n_blocks, dtype=np.int64)
-    regimes = _draw_regimes(parameters, _stream(seed, _MARKET, "regimes"), n_blocks)
+    regimes = _draw_regimes(parameters, stream(seed, _MARKET, "regimes"), n_blocks)
     hour = np.array(parameters.hour_profile)[block_index // N_SLOTS_OF_HOUR % N_HOURS]
     slot = np.array(parameters.slot_profile)[block_index % N_SLOTS_OF_HOUR]
     volatility = parameters.block_volatility * hour * slot * np.sqrt(regimes)
-    noise = _stream(seed, symbol, "turnover").standard_normal(n_blocks)
+    noise = stream(seed, symbol, "turnover").standard_normal(n_blocks)
     shared = parameters.correlation
-    market = _draw_jumps(parameters, _stream(seed, _MARKET, "jumps"), n_blocks, share=shared)
-    own = _draw_jumps(parameters, _stream(seed, symbol, "jumps"), n_blocks, share=1 - shared)
+    market = _draw_jumps(parameters, stream(seed, _MARKET, "jumps"), n_blocks, share=shared)
+    own = _draw_jumps(parameters, stream(seed, symbol, "jumps"), n_blocks, share=1 - shared)
     return _Blocks(
         step_volatility=volatility / np.sqrt(BLOCK_STEPS),
         turnover=parameters.turnover_per_move * np.exp(parameters.turnover_noise * noise),

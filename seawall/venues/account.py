@@ -1,11 +1,16 @@
-"""What is owned on one spot exchange: cash, coin, and the books that say where it came from."""
+"""What is owned on one exchange: cash, coin, and the books that say where it came from.
+
+Cash and coin are here; a futures account beside them has its own wallet (``futures.py``).
+"""
 
 from collections.abc import Sequence
 
 from seawall.fill import Fill
+from seawall.venues.futures import FuturesAccount
+from seawall.venues.futures_requests import Requests
 from seawall.venues.ledger import Entry, Ledger
-from seawall.venues.orders import FOREVER_MS, Book
-from seawall.venues.spot import Execution, settle
+from seawall.venues.orders import FOREVER_MS, Book, VenueOrder
+from seawall.venues.spot import Execution, Offer, Wallet, attempt, settle
 
 
 class Account:
@@ -13,9 +18,10 @@ class Account:
 
     Attributes:
         cash: quote units; ``quote``: their asset.
-        books: one per symbol, with what is held.
-        fills: every execution, in order.
-        changes: ``(step_ms, cash, place of the book, held)`` after each change.
+        books: one per spot symbol, with what is held.
+        fills: every execution, in order; those of perpetuals too.
+        changes: ``(step_ms, cash, place of the book, held)`` after each change; place -1: cash.
+        futures: of perpetuals, where there are any; ``requests``: what is on its way to or from it.
     """
 
     def __init__(self, *, cash: float, quote: str) -> None:
@@ -25,6 +31,8 @@ class Account:
         self.fills: list[Fill] = []
         self.ledger = Ledger()
         self.changes: list[tuple[int, float, int, float]] = []
+        self.futures: FuturesAccount | None = None
+        self.requests: Requests | None = None
         self._equity_at_open: float | None = None
 
     def open(self, holdings: Sequence[tuple[Book, float]], time_ms: int) -> None:
@@ -33,12 +41,15 @@ class Account:
         for book, quantity in holdings:
             book.held = quantity
             entries.append(Entry("initial", book.base, quantity))
+        if self.futures is not None:
+            entries += self.futures.open()
         self.ledger.post(time_ms, entries)
+        self.changes.append((-FOREVER_MS, self.cash, -1, 0.0))
         for place, book in enumerate(self.books):
             self.changes.append((-FOREVER_MS, self.cash, place, book.held))
 
     def check(self) -> None:
-        """Compare cash and coin with the ledger.
+        """Compare cash, coin, and what a futures account and the way to it hold with the ledger.
 
         Raises:
             LedgerError: they differ.
@@ -46,14 +57,24 @@ class Account:
         balances = {self.quote: self.cash}
         for book in self.books:
             balances[book.base] = balances.get(book.base, 0.0) + book.held
+        if self.futures is not None:
+            self.futures.check()
+            balances |= self.futures.balances()
+        if self.requests is not None:
+            self.requests.check()
+            balances |= self.requests.balances()
         self.ledger.check(balances)
 
     def value(self, *, at_open: bool) -> float:
-        """Return cash and holdings, quote units, at the closes or at the opens of the last bars."""
+        """Return all that is owned, quote units, at the closes or at the opens of the last bars."""
         total = self.cash
         for book in self.books:
             if book.held:
                 total += book.held * book.read_price(at_open)
+        if self.futures is not None:
+            total += self.futures.value(at_open=at_open)
+        if self.requests is not None:
+            total += self.requests.on_the_way
         return total
 
     def begin_step(self) -> None:
@@ -70,6 +91,25 @@ class Account:
         if self._equity_at_open is None:
             self._equity_at_open = self.value(at_open=True)
         return self._equity_at_open
+
+    def move(self, amount: float, time_ms: int, step_ms: int, entries: Sequence[Entry]) -> None:
+        """Let cash come in (> 0) or out, as ``entries`` say."""
+        self.cash += amount
+        self.changes.append((step_ms, self.cash, -1, 0.0))
+        self.ledger.post(time_ms, entries)
+
+    def find_wanted(self, order: VenueOrder) -> float:
+        """Return how much of an order may still fill: of a bracket's exit, what is held."""
+        wanted = order.remaining
+        return min(wanted, order.book.held) if order.side < 0 and order.is_exit else wanted
+
+    def attempt(
+        self, order: VenueOrder, wanted: float, offer: Offer
+    ) -> tuple[Execution, bool, bool]:
+        """Return ``(execution, is_short_of_cash, is_over)``."""
+        wallet = Wallet(self.cash, order.book.held)
+        request = (order.side, wanted, order.filled == 0.0)
+        return attempt(request, offer, wallet, order.book.parameters.rules)
 
     def book_fill(self, book: Book, fill: Fill, execution: Execution, step_ms: int) -> None:
         """Move cash and coin as one fill says, and enter it in the ledger."""

@@ -1,25 +1,47 @@
-"""A spot exchange as a state machine: what is sent, what each bar makes of it, what is owned.
+"""An exchange as a state machine: what is sent, what each bar makes of it, what is owned.
 
-One step is one moment at which bars close. Within it, in this order: every order that can trade at
+One step is one moment at which bars close. Within it, in this order: what the bar does to a futures
+account by itself (``futures_path.py``) and what has arrived in it; every order that can trade at
 the open does (target weights that sell first, since they pay for those that buy; then in the order
 in which they were sent), then each symbol walks the path inside its bar (``path.py``), then what
-asked for the close gets it. Spot does not short, and cash is never below zero unless fees may be
-owed.
+asked for the close gets it.
+
+Spot and perpetual books have their orders in common; what a fill does is the business of the
+account behind the book: spot settles cash against coin, does not short, and its cash is never below
+zero unless fees may be owed; a perpetual settles through its margin (``futures.py``).
 
 Left out: coin that one resting sell locks is not denied to another; what is no longer there when
 the second one triggers is refused then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from seawall.fill import Fill
 from seawall.journal import Journal, JournalKind
 from seawall.venues.account import Account
-from seawall.venues.orders import FOREVER_MS, Bar, Book, Hit, Listener, Outcome, VenueOrder
+from seawall.venues.at_open import trade_at_open
+from seawall.venues.futures import FuturesAccount
+from seawall.venues.futures_path import open_bar, walk_together
+from seawall.venues.futures_requests import Requests
+from seawall.venues.orders import (
+    FOREVER_MS,
+    Bar,
+    Book,
+    Hit,
+    Listener,
+    Outcome,
+    VenueOrder,
+    find_dependent,
+    is_concerned,
+    to_fill,
+    waits_for_close,
+)
 from seawall.venues.path import walk
 from seawall.venues.refusals import (
     explain_minimum,
     explain_no_cash,
+    explain_no_margin,
+    explain_nothing_to_reduce,
     explain_reduction,
     explain_short,
     find_fault,
@@ -29,20 +51,17 @@ from seawall.venues.refusals import (
 from seawall.venues.spot import (
     Execution,
     Offer,
-    Wallet,
-    attempt,
-    find_limit_price,
     find_quantity_for_cash,
     find_quantity_for_weight,
-    find_stop_price,
     round_price,
 )
 
 IMMEDIATE = ("ioc", "fok")
+_FEES_TAKE = 0.02  # of an order as large as the margin allows
 
 
-class SpotExchange:
-    """The resting orders of one spot exchange, and the account that they trade for.
+class Exchange:
+    """The resting orders of one exchange, and the account that they trade for.
 
     Attributes:
         account: what is owned.
@@ -50,7 +69,10 @@ class SpotExchange:
             two steps is dropped at the next.
         journal: what happened, in words.
         n_ambiguous: events whose order or existence a bar does not tell.
-        step_ms: the close stamp of the step in progress.
+        step_ms: the close stamp of the step in progress; ``open_ms``: when its bars have opened.
+        moment_ms: when what is being done happens, where that is not the bar's open.
+        futures, requests: the futures account and what is on its way to it, where there is one.
+        on_liquidated: told of each step of a liquidation.
     """
 
     def __init__(self, account: Account, *, journal: Journal, listener: Listener) -> None:
@@ -60,7 +82,11 @@ class SpotExchange:
         self.orders: list[VenueOrder] = []
         self.n_ambiguous = 0
         self.step_ms = -FOREVER_MS
-        self._moment_ms: int | None = None
+        self.open_ms = -FOREVER_MS
+        self.moment_ms: int | None = None
+        self.futures: FuturesAccount | None = None
+        self.requests: Requests | None = None
+        self.on_liquidated: Callable[[Book, Fill, Execution], None] = _ignore
 
     # What may be asked ----------------------------------------------------------------------------
 
@@ -89,25 +115,60 @@ class SpotExchange:
         self.account.begin_step()
         for book, bar in bars:
             book.bar, book.is_moving, book.used = bar, True, 0.0
-        if any(map(_is_concerned, self.orders)):
+        futures = self.futures
+        is_alert = futures is not None and (futures.is_alert or self._has_requests)
+        if is_alert and futures is not None:
+            is_alert = self._open_bar(futures)
+        if is_alert or any(map(is_concerned, self.orders)):
             self._meet(bars)
         for book, _ in bars:
             book.is_moving = False
+        if futures is not None and futures.is_changed:
+            futures.end_step(step_ms)
+
+    @property
+    def _has_requests(self) -> bool:
+        return self.requests is not None and bool(self.requests.waiting)
+
+    def _open_bar(self, futures: FuturesAccount) -> bool:
+        """Do what a bar does to a futures account; return whether it may do more inside."""
+        if futures.is_alert:
+            open_bar(self, futures)
+        if self.requests is None or not self._has_requests:
+            return futures.is_alert
+        futures.show_open()
+        return self.requests.meet_open(self.open_ms, self.step_ms) or futures.is_alert
 
     def _meet(self, bars: Sequence[tuple[Book, Bar]]) -> None:
         step_ms = self.step_ms
+        if self.futures is not None:
+            self.futures.show_open()
         due = [o for o in self.orders if o.book.is_moving and o.sent_step_ms < step_ms]
         first = due if len(due) == 1 else sorted(due, key=self._does_not_free_cash)
         for order in first:
             if not order.is_done and not order.is_waiting:
                 self._meet_open(order)
+        perpetual: list[tuple[Bar, list[VenueOrder]]] = []
         for book, bar in bars:
             mine = [order for order in due if order.book is book and not order.is_done]
+            if book.futures is not None:
+                perpetual.append((bar, mine))
+                continue
             if bar.volume != 0.0 and mine:
                 walk(self, bar, mine)
             for order in mine:
                 self._finish_bar(order, bar)
+        if self.futures is not None:
+            self._meet_together(self.futures, perpetual)
         self.orders = [order for order in self.orders if not order.is_done]
+
+    def _meet_together(
+        self, futures: FuturesAccount, met: list[tuple[Bar, list[VenueOrder]]]
+    ) -> None:
+        walk_together(self, futures, [(bar, mine) for bar, mine in met if bar.volume != 0.0])
+        for bar, mine in met:
+            for order in mine:
+                self._finish_bar(order, bar)
 
     def fill_at_close(self, order: VenueOrder) -> None:
         """Fill a market order at the close of its book's last bar: the optimistic mode."""
@@ -123,7 +184,8 @@ class SpotExchange:
         weight, bar = order.target_weight, order.book.bar
         if weight is None or order.is_sized or bar is None:
             return True
-        return weight * self.account.equity(at_close=False) >= order.book.held * bar.open
+        aim = weight * self.account.equity(at_close=False)
+        return abs(aim) >= abs(order.book.held * bar.open)
 
     def _meet_open(self, order: VenueOrder) -> None:
         bar = order.book.bar
@@ -135,47 +197,19 @@ class SpotExchange:
         if not order.has_arrived and not self._arrive(order, bar.open):
             return
         if bar.volume != 0.0:
-            self._trade_at_open(order, bar.open)
-        if order.type != "close" and not _waits_for_close(order):
+            trade_at_open(self, order, bar.open)
+        if order.type != "close" and not waits_for_close(order):
             self._end_immediate(order)
-
-    def _trade_at_open(self, order: VenueOrder, price: float) -> None:
-        if order.has_stop and self._trigger_at_open(order, price):
-            return
-        if order.has_limit and not order.has_stop:
-            self._trade_limit_at_open(order, price)
-        elif order.is_market_now and not _waits_for_close(order):
-            rule = "market" if order.type == "market" else f"{order.type}_rest"
-            self.fill(order, Hit(price, rule))
-
-    def _trigger_at_open(self, order: VenueOrder, price: float) -> bool:
-        """Trigger a stop that the open has reached; true where it then is no limit but traded."""
-        stop = order.stop
-        if find_stop_price(order.side, stop, (price, price, price)) != price:
-            return False
-        order.trigger()
-        if order.has_limit:
-            return False
-        self.fill(order, Hit(price, f"{order.type}_gapped", stop))
-        return True
-
-    def _trade_limit_at_open(self, order: VenueOrder, price: float) -> None:
-        limit, is_touch = order.limit_price, order.book.parameters.is_touch
-        point = (price, price, price)
-        found, is_taker = find_limit_price(order.side, limit, point, order.has_rested, is_touch)
-        order.has_rested = True
-        if found == found:  # noqa: PLR0124 - not nan
-            rule = "limit_taken" if is_taker else "limit_gapped"
-            self.fill(order, Hit(found, rule, limit, is_taker))
 
     def _finish_bar(self, order: VenueOrder, bar: Bar) -> None:
         """Fill what asked for the close; let trailing stops see the completed bar."""
         if order.is_done or not order.has_arrived or bar.open_ms < order.live_ms:
             return
-        if order.type == "close" or _waits_for_close(order):
+        if order.type == "close" or waits_for_close(order):
             self.fill_at_close(order)
         if order.has_stop and order.is_trailing and not order.is_young:
-            extreme = bar.high if order.side < 0 else bar.low
+            seen = order.watched(bar)
+            extreme = seen.high if order.side < 0 else seen.low
             better = max if order.side < 0 else min
             order.extreme = better(order.extreme, extreme)
         order.is_young = False
@@ -218,22 +252,20 @@ class SpotExchange:
             return
         if order.target_weight is not None:  # it has found its side
             offer = offer._replace(limit=order.worst_price)
-        wanted = order.remaining
-        if order.side < 0 and order.is_exit:
-            wanted = min(wanted, book.held)
-        wallet = Wallet(self.account.cash, book.held)
-        execution, is_short, is_over = attempt(
-            (order.side, wanted, order.filled == 0.0), offer, wallet, book.parameters.rules
-        )
+        account = self.account if book.futures is None else book.futures
+        wanted = account.find_wanted(order)
+        execution, is_short, is_over = account.attempt(order, wanted, offer)
         if order.time_in_force == "fok" and not (is_over and not is_short):
             self.close(order, "cancelled", "fok: not all of it could be filled at once")
         elif execution.quantity > 0.0:
-            if is_short and not order.fits_to_cash:
-                self._record(order, "reduced", *explain_reduction(wanted, execution))
+            if is_short and not _is_expected(order, execution.quantity / wanted):
+                self._record(order, "reduced", *explain_reduction(order, wanted, execution))
             order.is_done = is_over
-            self._settle(order, _to_fill(order, bar, hit, execution), execution)
+            self._settle(order, to_fill(order, bar, hit, execution), execution)
         elif is_short:
-            fault = explain_no_cash(order, self.account.cash, self.account.quote)
+            fault = explain_no_margin(order)
+            if book.futures is None:
+                fault = explain_no_cash(order, self.account.cash, self.account.quote)
             self.close(order, "no_cash" if order.filled == 0.0 else "cancelled", fault)
 
     def _is_ready(self, order: VenueOrder, offer: Offer, *, at_close: bool) -> bool:
@@ -249,6 +281,10 @@ class SpotExchange:
         order.is_sized = True
         if not order.is_exit and is_beyond_holding(order):
             self.close(order, "rejected", explain_short(order))
+            return False
+        futures = order.book.futures
+        if futures is not None and order.only_reduces and not futures.find_wanted(order) > 0.0:
+            self.close(order, "cancelled", explain_nothing_to_reduce(order))
             return False
         return True
 
@@ -269,16 +305,18 @@ class SpotExchange:
         order.filled += execution.quantity
         order.last_price = execution.price
         self.n_ambiguous += fill.is_ambiguous
-        self.account.book_fill(order.book, fill, execution, self.step_ms)
+        book = order.book
+        account = self.account if book.futures is None else book.futures
+        account.book_fill(book, fill, execution, self.step_ms)
         verb = "bought" if order.side > 0 else "sold"
         text = (
             f"{verb} {execution.quantity:.8g} at {fill.price:.8g}, fee {fill.fee:.4g} ({fill.rule})"
         )
         self._record(order, "filled", text, order.reason, fill.time_ms)
         self.listener.on_filled(order, fill, execution)
-        self._moment_ms = fill.time_ms  # what the fill ends, ends with it
+        self.moment_ms = fill.time_ms  # what the fill ends, ends with it
         self._after_fill(order)
-        self._moment_ms = None
+        self.moment_ms = None
 
     def _after_fill(self, order: VenueOrder) -> None:
         """Let one fill cancel its group, and the end of an exit its bracket."""
@@ -310,7 +348,7 @@ class SpotExchange:
         self.listener.on_closed(order, outcome)
         if with_group:
             why = f"goes with order {order.order_id}"
-            for other in _find_dependent(order):
+            for other in find_dependent(order):
                 self.close(other, "cancelled", why, with_group=False)
         return True
 
@@ -324,7 +362,7 @@ class SpotExchange:
     ) -> None:
         book = order.book
         if time_ms is None:
-            time_ms = self._moment_ms
+            time_ms = self.moment_ms
         if time_ms is None:
             time_ms = self.step_ms if book.bar is None or not book.is_moving else book.bar.open_ms
         self.journal.record(
@@ -332,42 +370,10 @@ class SpotExchange:
         )
 
 
-def _waits_for_close(order: VenueOrder) -> bool:
-    return order.type == "market" and order.book.parameters.fills_at_close
+def _ignore(book: Book, fill: Fill, execution: Execution) -> None:
+    """Do nothing: nobody wants to be told."""
 
 
-def _find_dependent(order: VenueOrder) -> list[VenueOrder]:
-    """Return the orders that end where ``order`` ends without being filled in full."""
-    dependent = [other for other in order.group if other is not order]
-    if order.filled == 0.0:
-        dependent += order.children  # what has been bought stays protected
-    if order.parent is not None:
-        dependent += [sibling for sibling in order.parent.children if sibling is not order]
-    return dependent
-
-
-def _to_fill(order: VenueOrder, bar: Bar, hit: Hit, execution: Execution) -> Fill:
-    return Fill(
-        bar.close_ms if hit.is_inside or hit.at_close else bar.open_ms, bar.open_ms,
-        order.order_id, order.book.symbol, order.side * execution.quantity, execution.price,
-        hit.price, hit.trigger, execution.slippage, execution.fee,
-        "taker" if hit.is_taker else "maker", hit.rule, hit.is_ambiguous,
-    )  # fmt: skip
-
-
-def _is_concerned(order: VenueOrder) -> bool:
-    """Return whether its book's bar can change anything about an order; false is certain.
-
-    One that has ended between two steps is concerned: it has to be dropped.
-    """
-    book = order.book
-    bar = book.bar
-    if bar is None or not book.is_moving or order.is_waiting:
-        return False
-    if order.is_done or order.is_trailing or order.is_market_now or not order.has_arrived:
-        return True
-    if order.type == "close" or bar.close_ms > order.good_until_ms:
-        return True
-    if order.has_stop:
-        return bar.high >= order.stop_price if order.side > 0 else bar.low <= order.stop_price
-    return bar.low <= order.limit_price if order.side > 0 else bar.high >= order.limit_price
+def _is_expected(order: VenueOrder, share: float) -> bool:
+    """Return whether an order may be made smaller without a word: what fees take of "all"."""
+    return order.fits_to_cash and (order.book.futures is None or share >= 1.0 - _FEES_TAKE)

@@ -17,6 +17,8 @@ EntryKind = Literal[
     # of a loan, whose assets are written "wallet:ETH", "collateral:WETH" and "debt:USDC"
     "supply", "withdraw", "borrow", "repay", "swap", "wrap", "gas", "flash_loan", "flash_premium",
     "interest", "bad_debt",
+    # of a futures account, whose assets are written "perpetual:USDT" and "contract:ETH/USDT:USDT"
+    "pnl", "funding", "liquidation_fee", "insurance", "transfer", "transfer_cost",
 ]  # fmt: skip
 TOLERANCE = 1e-9
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from seawall.fill import Fill
 from seawall.venues.parameters import SpotParameters
 from seawall.venues.spot import Execution, compute_capacity, find_trail_stop
+
+if TYPE_CHECKING:
+    from seawall.venues.futures import FuturesAccount
 
 VenueOrderType = Literal[
     "market", "close", "limit", "stop", "stop_limit", "trailing", "trailing_limit"
@@ -57,11 +60,13 @@ class Book:
 
     Attributes:
         base: the asset that is held, for the ledger.
-        held: base units, >= 0.
+        held: base units, >= 0; of a perpetual signed, < 0 is short.
         bar: the last bar that was met; ``None`` before the first.
         is_moving: the bar belongs to the step in progress.
         used: base units that have filled in ``bar``.
         read_price: the last known price; asked with True, a bar of this step counts by its open.
+        futures: the account through which a perpetual settles, in which it is ``row``; ``None``:
+            spot, which settles cash against coin.
     """
 
     symbol: str
@@ -72,6 +77,13 @@ class Book:
     bar: Bar | None = None
     is_moving: bool = False
     used: float = 0.0
+    futures: "FuturesAccount | None" = None
+    row: int = -1
+
+    @property
+    def mark(self) -> Bar | None:
+        """The bar of the mark price in this step; ``None`` for spot."""
+        return None if self.futures is None else self.futures.mark_bar(self.row)
 
     def capacity(self, volume: float) -> float:
         """Return the base units that may still fill in a bar of that volume."""
@@ -93,6 +105,8 @@ class VenueOrder:
         has_limit: it never trades beyond ``limit_price``; ``has_stop``: a trigger still has to be
             reached; ``is_trailing``: that trigger follows the market.
         parent, children: a bracket; ``follows_entry``: it exits whatever the entry has filled.
+        reduce_only: it closes what is held of a perpetual, and never opens or turns a position.
+        on_mark: the mark price sets it off, and has not yet; it then trades at last prices.
         has_rested: was on the book before the bar opened, so it is the maker.
         is_young: came to life inside the bar in progress; ``born_leg``: on which leg of its path.
     """
@@ -114,6 +128,8 @@ class VenueOrder:
     time_in_force: TimeInForce = "gtc"
     good_until_ms: int = FOREVER_MS
     post_only: bool = False
+    reduce_only: bool = False
+    on_mark: bool = False
     reason: str = ""
     live_ms: int = 0
     sent_step_ms: int = -FOREVER_MS
@@ -144,6 +160,11 @@ class VenueOrder:
         return self.parent is not None
 
     @property
+    def only_reduces(self) -> bool:
+        """Whether it may close a position and no more."""
+        return self.reduce_only or self.parent is not None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it waits for the entry of its bracket to fill."""
         return self.parent is not None and self.parent.filled == 0.0
@@ -164,7 +185,12 @@ class VenueOrder:
         """Turn a stop into what it becomes: a market or a limit order."""
         if self.type == "trailing_limit":
             self.limit_price = self.stop - self.limit_offset
-        self.has_stop = False
+        self.has_stop = self.on_mark = False
+
+    def watched(self, bar: Bar) -> Bar:
+        """Return the bar that it meets: of the mark while that has to set it off, else ``bar``."""
+        mark = self.book.mark if self.on_mark else None
+        return bar if mark is None else mark
 
     @property
     def worst_price(self) -> float:
@@ -194,6 +220,51 @@ class VenueOrder:
         stop = f", stop {self.stop_price:.8g}" if self.stop_price == self.stop_price else ""
         limit = f", limit {self.limit_price:.8g}" if self.has_limit else ""
         return f"{self.type} {side} {size} {self.book.symbol}{stop}{limit}"
+
+
+def waits_for_close(order: VenueOrder) -> bool:
+    """Return whether a market order fills at the close just seen: the optimistic mode."""
+    return order.type == "market" and order.book.parameters.fills_at_close
+
+
+def find_dependent(order: VenueOrder) -> list[VenueOrder]:
+    """Return the orders that end where ``order`` ends without being filled in full."""
+    dependent = [other for other in order.group if other is not order]
+    if order.filled == 0.0:
+        dependent += order.children  # what has been bought stays protected
+    if order.parent is not None:
+        dependent += [sibling for sibling in order.parent.children if sibling is not order]
+    return dependent
+
+
+def to_fill(order: VenueOrder, bar: Bar, hit: Hit, execution: Execution) -> Fill:
+    """Return the row of one execution."""
+    return Fill(
+        bar.close_ms if hit.is_inside or hit.at_close else bar.open_ms, bar.open_ms,
+        order.order_id, order.book.symbol, order.side * execution.quantity, execution.price,
+        hit.price, hit.trigger, execution.slippage, execution.fee,
+        "taker" if hit.is_taker else "maker", hit.rule, hit.is_ambiguous,
+    )  # fmt: skip
+
+
+def is_concerned(order: VenueOrder) -> bool:
+    """Return whether its book's bar can change anything about an order; false is certain.
+
+    One that has ended between two steps is concerned: it has to be dropped.
+    """
+    book = order.book
+    bar = book.bar
+    if bar is None or not book.is_moving or order.is_waiting:
+        return False
+    if order.is_done or order.is_trailing or order.is_market_now or not order.has_arrived:
+        return True
+    if order.type == "close" or bar.close_ms > order.good_until_ms:
+        return True
+    if order.on_mark:
+        bar = order.watched(bar)
+    if order.has_stop:
+        return bar.high >= order.stop_price if order.side > 0 else bar.low <= order.stop_price
+    return bar.low <= order.limit_price if order.side > 0 else bar.high >= order.limit_price
 
 
 class Listener(Protocol):

@@ -1,13 +1,15 @@
 """What one symbol costs to trade and how its orders are rounded, with defaults for a few."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf, isfinite
 from typing import Literal, Protocol, Self
 
 from seawall.errors import RecipeError
+from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import SIMULATED, InstrumentSection, Recipe
-from seawall.units import BPS
+from seawall.units import BPS, is_perpetual
 from seawall.venues.spot import Rules
 
 Ambiguity = Literal["worst", "best"]
@@ -42,12 +44,17 @@ _BINANCE_GRIDS = {
     "AAVE/USDT": (0.01, 0.001, 5.0),
     "FET/USDT": (0.001, 0.1, 5.0),
 }
+# Of USD-M futures, likewise; only what is stable and well known.
+_PERPETUAL_GRIDS = {
+    "BTC/USDT:USDT": (0.1, 0.001, 100.0),
+    "ETH/USDT:USDT": (0.01, 0.001, 20.0),
+}
 _KNOWN_VENUES = ("binance", SIMULATED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpotParameters:
-    """One symbol on one spot exchange. The defaults are a frictionless venue.
+    """One symbol on one exchange. The defaults are a frictionless venue.
 
     Attributes:
         maker_fee_bps, taker_fee_bps, half_spread_bps: of notional.
@@ -121,7 +128,8 @@ class SpotParameters:
         costs, execution = recipe.costs, recipe.execution
         own = recipe.instruments.get(symbol, InstrumentSection())
         is_known = recipe.market.venue in _KNOWN_VENUES
-        table = _BINANCE_GRIDS.get(symbol, _NO_GRID) if is_known else _NO_GRID
+        table = {**_BINANCE_GRIDS, **_PERPETUAL_GRIDS}.get(symbol, _NO_GRID)
+        table = table if is_known else _NO_GRID
         tick, lot, minimum = (
             _first(getattr(own, name), getattr(filters, name, None), default)
             for name, default in zip(_GRID_FIELDS, table, strict=True)
@@ -142,6 +150,38 @@ class SpotParameters:
             ambiguity=ambiguity,
             latency_ms=execution.latency_ms,
         )
+
+
+def find_parameters(
+    recipe: Recipe,
+    filters: Mapping[str, OrderGrid],
+    *,
+    ambiguity: Ambiguity = "worst",
+    contracts: PerpetualSection | None = None,
+) -> dict[str, SpotParameters]:
+    """Return the venue of every symbol of a recipe.
+
+    ``contracts``: of a market with perpetuals, their fees. Spread and impact are those of
+    ``[costs]``; the fixed fee and the debt for fees are of spot alone.
+    """
+    found = {}
+    for symbol in recipe.market.symbols:
+        own = SpotParameters.from_recipe(recipe, symbol, filters.get(symbol), ambiguity=ambiguity)
+        if contracts is not None and is_perpetual(symbol):
+            own = _with_fees(own, contracts, symbol)
+        found[symbol] = own
+    return found
+
+
+def _with_fees(own: SpotParameters, contracts: PerpetualSection, symbol: str) -> SpotParameters:
+    maker, taker, _ = contracts.fees_of(symbol)
+    return replace(
+        own,
+        maker_fee_bps=maker,
+        taker_fee_bps=taker,
+        fixed_fee_base=0.0,
+        allows_fee_debt=False,
+    )
 
 
 _NO_GRID = (0.0, 0.0, 0.0)

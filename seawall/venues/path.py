@@ -9,45 +9,107 @@ ambiguous and is counted.
 What comes to life inside the bar meets the rest of it with more doubt. In "worst" a stop-loss is
 live at once; the take-profit of an entry inside the bar waits for the next; a triggered stop-limit
 fills only where any path would have filled it: at its trigger, or because the bar closes beyond it.
+
+Perpetual books walk together (``futures_path.py``). What the mark sets off fills at the worse of
+its trigger and the last price at the same relative place of the leg.
 """
 
 from math import isnan
 from typing import TYPE_CHECKING
 
-from seawall.venues.orders import Bar, Hit, VenueOrder
+from seawall.venues.orders import Bar, Book, Hit, VenueOrder
 from seawall.venues.spot import find_limit_price, find_stop_price
 
 if TYPE_CHECKING:
-    from seawall.venues.exchange import SpotExchange
+    from seawall.venues.exchange import Exchange
 
 DOWN, UP = -1.0, 1.0
 LAST_LEG = 2
 
 
-def walk(exchange: "SpotExchange", bar: Bar, orders: list[VenueOrder]) -> None:
+def walk(exchange: "Exchange", bar: Bar, orders: list[VenueOrder]) -> None:
     """Let the resting ``orders`` of one book meet the inside of ``bar``."""
-    if not any(_is_reached(order, bar.low, bar.high) for order in orders if _is_live(order, bar)):
+    if not is_met(bar, orders):
         return
-    book = orders[0].book
-    is_worst = book.parameters.ambiguity == "worst"
-    first = DOWN if (book.held > 0) == is_worst else UP
-    extremes = (bar.low, bar.high) if first == DOWN else (bar.high, bar.low)
-    doubtful = _find_doubtful(orders, bar)
-    points = (bar.open, *extremes, bar.close)
-    met: set[tuple[str, bool]] = set()
+    path = Walk(exchange, bar, orders)
     for leg in range(LAST_LEG + 1):
-        start, end = points[leg], points[leg + 1]
-        while True:
-            waiting = [
-                o for o in orders if _is_live(o, bar) and (o.order_id, o.has_stop) not in met
-            ]
-            hit = _find_next(waiting, (start, end, leg))
-            if hit is None:
-                break
-            order, start = hit
-            met.add((order.order_id, order.has_stop))
-            _meet(exchange, order, start, leg, is_doubtful=order in doubtful)
-    _count_ignored(exchange, orders, bar)
+        path.begin(leg)
+        while (hit := path.find_next()) is not None:
+            path.take(*hit)
+    path.finish()
+
+
+def is_met(bar: Bar, orders: list[VenueOrder]) -> bool:
+    """Return whether the inside of ``bar`` reaches any of ``orders``."""
+    return any(_is_in(order, bar) for order in orders if _is_live(order, bar))
+
+
+def choose_first(book: Book) -> float:
+    """Return which way a bar goes first: against the position in "worst", with it in "best"."""
+    is_worst = book.parameters.ambiguity == "worst"
+    return DOWN if (book.held > 0) == is_worst else UP
+
+
+def _to_points(bar: Bar, first: float) -> tuple[float, float, float, float]:
+    """Return the corners of the path through ``bar``."""
+    if first == DOWN:
+        return bar.open, bar.low, bar.high, bar.close
+    return bar.open, bar.high, bar.low, bar.close
+
+
+class Walk:
+    """The orders of one book on their way through one bar, a leg of the path at a time.
+
+    Attributes:
+        book: whose orders.
+        origin, end: where the present leg begins and ends, last price.
+        start: where it is by now.
+    """
+
+    def __init__(self, exchange: "Exchange", bar: Bar, orders: list[VenueOrder]) -> None:
+        self.book = orders[0].book
+        self.leg = 0
+        self.origin = self.start = self.end = bar.open
+        self._exchange, self._bar, self._orders = exchange, bar, orders
+        self._points = _to_points(bar, choose_first(self.book))
+        self._doubtful = _find_doubtful(orders, bar)
+        self._met: set[tuple[str, bool]] = set()
+
+    def begin(self, leg: int) -> None:
+        """Set out on a leg."""
+        self.leg = leg
+        self.origin = self.start = self._points[leg]
+        self.end = self._points[leg + 1]
+
+    def find_next(self) -> tuple[VenueOrder, float] | None:
+        """Return the next order that last prices hit on this leg, and where."""
+        waiting = [o for o in self._find_waiting() if not o.on_mark]
+        return _find_next(waiting, (self.start, self.end, self.leg))
+
+    def find_on_mark(self, start: float, end: float) -> tuple[VenueOrder, float] | None:
+        """Return the next order that the mark sets off between two prices, and where."""
+        waiting = [o for o in self._find_waiting() if o.on_mark]
+        return _find_next(waiting, (start, end, self.leg)) if waiting else None
+
+    def take(self, order: VenueOrder, level: float) -> None:
+        """Fill or trigger an order that the path has reached at ``level``, a last price."""
+        self.start = level
+        self._met.add((order.order_id, order.has_stop or order.on_mark))
+        _meet(self._exchange, order, level, self.leg, is_doubtful=order in self._doubtful)
+
+    def finish(self) -> None:
+        """Count what the bar reaches and doubt has kept from filling."""
+        for order in self._orders:
+            if order.is_young and _is_live(order, self._bar) and _is_in(order, self._bar):
+                self._exchange.n_ambiguous += 1
+
+    def _find_waiting(self) -> list[VenueOrder]:
+        return [
+            order
+            for order in self._orders
+            if _is_live(order, self._bar)
+            and (order.order_id, order.has_stop or order.on_mark) not in self._met
+        ]
 
 
 def _is_live(order: VenueOrder, bar: Bar) -> bool:
@@ -66,6 +128,12 @@ def _is_reached(order: VenueOrder, low: float, high: float) -> bool:
         return not isnan(find_stop_price(order.side, level, (level, low, high)))
     is_touch = order.book.parameters.is_touch
     return not isnan(find_limit_price(order.side, level, (level, low, high), True, is_touch)[0])
+
+
+def _is_in(order: VenueOrder, bar: Bar) -> bool:
+    """Return whether the inside of a bar, or of its mark, reaches the order's level."""
+    seen = order.watched(bar) if order.on_mark else bar
+    return _is_reached(order, seen.low, seen.high)
 
 
 def _find_next(
@@ -107,12 +175,15 @@ def _is_barred(order: VenueOrder, leg: int) -> bool:
 
 
 def _meet(
-    exchange: "SpotExchange", order: VenueOrder, level: float, leg: int, *, is_doubtful: bool
+    exchange: "Exchange", order: VenueOrder, level: float, leg: int, *, is_doubtful: bool
 ) -> None:
     """Fill or trigger an order that the path has reached at ``level``."""
     is_doubtful |= order.is_young and leg not in (order.born_leg, LAST_LEG)
     filled_before = order.filled
-    if order.has_stop:
+    if order.on_mark and not order.has_stop:
+        order.on_mark = False  # a take-profit that the mark sets off: a limit from here on
+        order.is_young, order.born_leg, order.has_rested = True, leg, True
+    elif order.has_stop:
         _meet_stop(exchange, order, level, is_doubtful=is_doubtful)
         if not order.is_done:
             order.is_young, order.born_leg, order.has_rested = True, leg, True
@@ -127,34 +198,32 @@ def _meet(
                 child.is_young, child.born_leg, child.has_rested = True, leg, True
 
 
-def _meet_stop(
-    exchange: "SpotExchange", order: VenueOrder, level: float, *, is_doubtful: bool
-) -> None:
+def _meet_stop(exchange: "Exchange", order: VenueOrder, level: float, *, is_doubtful: bool) -> None:
     """Trigger a stop at ``level``, and fill what trades there."""
-    stop = order.stop
+    stop, is_by_mark = order.stop, order.on_mark
     order.trigger()
     rule = order.type if not order.has_limit else f"{order.type}_taken"
+    if is_by_mark:
+        rule = f"{rule}_by_mark"
+        level = max(level, stop) if order.side > 0 else min(level, stop)
     if not order.has_limit or order.side * (order.limit_price - level) >= 0:
         exchange.fill(order, Hit(level, rule, stop, is_inside=True, is_ambiguous=is_doubtful))
 
 
 def _find_doubtful(orders: list[VenueOrder], bar: Bar) -> list[VenueOrder]:
     """Return the orders of which one cancels the other, with both in the bar, on both sides."""
-    hit = [o for o in orders if _is_live(o, bar) and _is_reached(o, bar.low, bar.high)]
+    hit = [o for o in orders if _is_live(o, bar) and _is_in(o, bar)]
     doubtful = []
     for order in hit:
         rivals = order.parent.children if order.parent is not None else order.group
-        side = _level(order) > bar.open
+        side = _is_above(order, bar)
         if any(
-            rival is not order and rival in hit and (_level(rival) > bar.open) != side
+            rival is not order and rival in hit and _is_above(rival, bar) != side
             for rival in rivals
         ):
             doubtful.append(order)
     return doubtful
 
 
-def _count_ignored(exchange: "SpotExchange", orders: list[VenueOrder], bar: Bar) -> None:
-    """Count what the bar reaches and doubt has kept from filling."""
-    for order in orders:
-        if order.is_young and _is_live(order, bar) and _is_reached(order, bar.low, bar.high):
-            exchange.n_ambiguous += 1
+def _is_above(order: VenueOrder, bar: Bar) -> bool:
+    return _level(order) > (order.watched(bar) if order.on_mark else bar).open

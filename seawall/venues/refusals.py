@@ -1,8 +1,9 @@
-"""What a spot exchange refuses, and the words for it: rule, value, remedy."""
+"""What an exchange refuses, and the words for it: rule, value, remedy."""
 
 from math import isfinite
 
 from seawall.venues.orders import VenueOrder
+from seawall.venues.perpetual import layout, positions
 from seawall.venues.spot import Execution, find_limit_price, is_below_minimum, round_down
 
 TOLERANCE = 1e-9
@@ -20,8 +21,8 @@ def is_too_small(order: VenueOrder, price: float) -> bool:
 
 
 def is_beyond_holding(order: VenueOrder) -> bool:
-    """Return whether an order sells more than is held, to a billionth."""
-    if order.side > 0:
+    """Return whether an order sells more coin than is held, to a billionth."""
+    if order.side > 0 or order.book.futures is not None:
         return False
     asked = round_down(order.quantity - order.filled, order.book.parameters.lot_size)
     return asked > order.book.held * (1 + TOLERANCE)
@@ -56,11 +57,43 @@ def explain_no_cash(order: VenueOrder, cash: float, quote: str) -> str:
     return f"a sell must pay its fee, proceeds and {cash:.8g} {quote} do not: sell more at once"
 
 
-def explain_reduction(wanted: float, execution: Execution) -> tuple[str, str]:
-    """Return text and reason of an order that was made smaller to fit the cash."""
+def explain_no_margin(order: VenueOrder) -> str:
+    """Return the refusal of an order that the margin or the brackets cannot carry."""
     return (
-        f"from {wanted:.8g} to {execution.quantity:.8g}",
-        "the cash, price and fee allow no more",
+        f"margin is insufficient: {_explain_means(order)}: transfer more, ask for less, or set "
+        "another leverage"
+    )
+
+
+def explain_nothing_to_reduce(order: VenueOrder) -> str:
+    """Return the refusal of an order that only reduces where there is nothing for it to reduce."""
+    return (
+        f"reduce_only needs a position of the other side, {order.book.symbol} has "
+        f"{order.book.held:.8g}: send it once there is one, or without reduce_only"
+    )
+
+
+def explain_reduction(order: VenueOrder, wanted: float, execution: Execution) -> tuple[str, str]:
+    """Return text and reason of an order that was made smaller to fit cash or margin."""
+    why = "the cash, price and fee allow no more"
+    if order.book.futures is not None:
+        why = f"the margin allows no more: {_explain_means(order)}"
+    return f"from {wanted:.8g} to {execution.quantity:.8g}", why
+
+
+def _explain_means(order: VenueOrder) -> str:
+    """Return what carries an order of a perpetual, in words."""
+    futures, row = order.book.futures, order.book.row
+    if futures is None:
+        return ""
+    leverage, table = float(futures.positions[row, layout.LEVERAGE]), futures.tables[row]
+    mark = float(futures.marks[row])
+    room = positions.find_room(futures.positions, row, order.side, mark, table)
+    is_isolated = futures.positions[row, layout.IS_ISOLATED] > 0.0
+    free = futures.withdrawable() if is_isolated else futures.available(futures.marks)
+    return (
+        f"{free:.8g} is available at {leverage:.6g}x, and the bracket of that leverage has room "
+        f"for {room * mark:.8g} more"
     )
 
 
@@ -76,6 +109,20 @@ def _find_bad_number(order: VenueOrder) -> str:
     for name, value, is_needed in checks:
         if is_needed and not (isfinite(value) and value > 0):
             return f"the {name} of an order must be a finite number > 0, is {value}: give one"
+    if order.book.futures is None:
+        return _find_spot_fault(order)
+    if order.target_weight is not None and not isfinite(order.target_weight):
+        return f"a target weight must be finite, is {order.target_weight}: answer 0.0 for none"
+    return ""
+
+
+def _find_spot_fault(order: VenueOrder) -> str:
+    """Return what spot does not have: shorts, reduce-only orders, mark prices."""
+    if order.reduce_only or order.on_mark:
+        return (
+            'reduce_only and trigger = "mark" are of perpetuals, '
+            f"{order.book.symbol} is spot: leave them out"
+        )
     weight = order.target_weight
     if weight is not None and not (isfinite(weight) and weight >= 0):
         return (
@@ -87,6 +134,9 @@ def _find_bad_number(order: VenueOrder) -> str:
 def _find_bad_size(order: VenueOrder, price: float) -> str:
     if order.is_exit or order.cash is not None or order.target_weight is not None:
         return ""
+    if order.reduce_only:  # the smallest order there is does not count for them
+        has_none = not order.side * order.book.held < 0
+        return explain_nothing_to_reduce(order) if has_none and not order.has_stop else ""
     for own in (order.limit_price, order.stop_price):
         price = own if own > 0 else price
     if is_too_small(order, price):

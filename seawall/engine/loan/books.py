@@ -24,12 +24,23 @@ _TOLERANCE = 1e-9
 class Books:
     """The ledger of one loan.
 
+    Args:
+        state: of the loan, as in ``layout``.
+        names: of its assets, in order.
+        ledger: of the account that the loan is a part of; one of its own by default.
+
     Attributes:
         ledger: every entry.
+        moved_usd: what other venues of the account have sent to the wallet less what they have got,
+            USD as it was then.
     """
 
-    def __init__(self, state: FloatArray, names: tuple[str, ...]) -> None:
-        self.ledger = Ledger()
+    def __init__(
+        self, state: FloatArray, names: tuple[str, ...], ledger: Ledger | None = None
+    ) -> None:
+        self.ledger = Ledger() if ledger is None else ledger
+        self.moved_usd = 0.0
+        self._is_alone = ledger is None
         self._state, self._names = state, names
         self._interest = np.zeros((2, len(names)))
 
@@ -89,8 +100,32 @@ class Books:
         if moved:
             self.post(time_ms, moved)
 
+    def wallet(self, asset: str) -> float:
+        """Return the tokens of an asset in the wallet."""
+        return float(self._block(layout.WALLET)[self._names.index(asset)])
+
+    def mark(self, asset: str) -> float:
+        """Return what an asset was last valued at, USD per token."""
+        return float(self._block(layout.MARK)[self._names.index(asset)])
+
+    def move(self, asset: str, tokens: float, time_ms: int, entries: Sequence[Entry]) -> None:
+        """Let tokens come into the wallet (> 0) or leave it, as ``entries`` say."""
+        self._block(layout.WALLET)[self._names.index(asset)] += tokens
+        self.moved_usd += tokens * self.mark(asset)
+        self.ledger.post(time_ms, entries)
+
+    def balances(self) -> dict[str, float]:
+        """Return what the ledger has to agree with."""
+        return {
+            f"{account}:{name}": sign * float(amount)
+            for account, place, sign in _ACCOUNTS
+            for name, amount in zip(self._names, self._block(place), strict=True)
+        }
+
     def check(self, equity: FloatArray, gross_usd: float) -> None:
         """Compare the entries with the balances, and the parts of the equity's change with it.
+
+        A ledger that other venues write into too is compared by the account that owns it.
 
         Args:
             equity: USD, from the start to the end.
@@ -99,14 +134,9 @@ class Books:
         Raises:
             LedgerError: they differ.
         """
-        self.ledger.check(
-            {
-                f"{account}:{name}": sign * float(amount)
-                for account, place, sign in _ACCOUNTS
-                for name, amount in zip(self._names, self._block(place), strict=True)
-            }
-        )
-        change = float(equity[-1] - equity[0])
+        if self._is_alone:
+            self.ledger.check(self.balances())
+        change = float(equity[-1] - equity[0]) - self.moved_usd
         parts = float(race.parts_of(self._state, len(self._names)).sum())
         if not abs(change - parts) <= _TOLERANCE * max(gross_usd, abs(float(equity[0]))):
             raise LedgerError(

@@ -67,6 +67,7 @@ class LoanBroker(bt.BrokerBase):
         landed: every transaction that was carried out or failed.
         events: every liquidation, a row each, as in ``layout``.
         startingcash: USD at the start, what lies in the wallet.
+        books: every change of wallet, collateral and debt.
         closes: of the market's symbols, for levels that an agent wants to be woken at.
     """
 
@@ -108,7 +109,7 @@ class LoanBroker(bt.BrokerBase):
         self._n_sent = 0
         self._last_happened = -1
         self.landed: list[Landed] = []
-        self._books = Books(self._state, world.names)
+        self.books = Books(self._state, world.names)
         self._arithmetic = make_arithmetic(world, self._state)
         self._enter_epoch(0)
         self._open()
@@ -135,7 +136,12 @@ class LoanBroker(bt.BrokerBase):
             self._state[place] = health
         race.show(self._state, self._risk, self._rows[0], self._trace[0], self._n_feeds)
         self.startingcash = float(self._trace[0, layout.SHOWN_WALLET_USD])
-        self._books.open(int(self.world.open_ms[0]))
+        self.books.open(int(self.world.open_ms[0]))
+
+    def join(self, ledger: Ledger) -> None:
+        """Write into the ledger of the account that the loan is a part of; before the run only."""
+        self.books = Books(self._state, self.world.names, ledger)
+        self.books.open(int(self.world.open_ms[0]))
 
     # The run --------------------------------------------------------------------------------------
 
@@ -153,8 +159,8 @@ class LoanBroker(bt.BrokerBase):
                 now_ms, "expired", sent, reason="the window ended before it could be in a block"
             )
         self._pending.clear()
-        self._books.post_interest(now_ms)
-        self._books.check(
+        self.books.post_interest(now_ms)
+        self.books.check(
             self._trace[: self._lived + 1, layout.SHOWN_EQUITY],
             float(self._trace[: self._lived + 1, layout.SHOWN_COLLATERAL_USD].max()),
         )
@@ -290,7 +296,7 @@ class LoanBroker(bt.BrokerBase):
             is_down=bool(row[layout.IS_DOWN]),
         )
         now_ms = int(self.world.open_ms[bar])
-        self._books.post_interest(now_ms)
+        self.books.post_interest(now_ms)
         before = self.venue.health(oracle)
         execution = Execution(self._state, self.venue, self._terms, conditions)
         action = sent.action
@@ -304,7 +310,7 @@ class LoanBroker(bt.BrokerBase):
             )
         else:
             receipt = execution.run((action,))
-        self._books.post(now_ms, receipt.moved)
+        self.books.post(now_ms, receipt.moved)
         self.landed.append(
             Landed(
                 sent=sent,
@@ -354,6 +360,11 @@ class LoanBroker(bt.BrokerBase):
     def get_notification(self) -> None:
         """Return nothing: a loan sends no backtrader orders."""
 
+    def price_at_open(self, asset: str) -> float:
+        """Return the market price at the open of the bar that was lived through last, USD."""
+        prices = race.of_world(self._rows[self._lived], layout.OPEN, self._n)
+        return float(prices[self.world.names.index(asset)])
+
     def _row(self) -> int:
         return min(self._bar + 1, self._lived)
 
@@ -366,7 +377,7 @@ class LoanBroker(bt.BrokerBase):
     @property
     def ledger(self) -> Ledger:
         """Every change of wallet, collateral and debt."""
-        return self._books.ledger
+        return self.books.ledger
 
     @property
     def parts(self) -> FloatArray:
@@ -405,10 +416,10 @@ class LoanBroker(bt.BrokerBase):
         names = self.world.names
         now_ms = self.time_of(int(self._events[0, layout.AT_BAR]))
         self._last_happened = int(self._events[0, layout.AT_BAR])
-        self._books.post_interest(now_ms)
+        self.books.post_interest(now_ms)
         for event in self._events[:n_events].copy():
             self.events.append(event)
-            self._books.post_liquidation(now_ms, event)
+            self.books.post_liquidation(now_ms, event)
             seized = f"{event[layout.SEIZED]:,.6g} {names[int(event[layout.COLLATERAL_ASSET])]}"
             repaid = f"{event[layout.REPAID]:,.6g} {names[int(event[layout.DEBT_ASSET])]}"
             self.journal.record(
@@ -418,7 +429,7 @@ class LoanBroker(bt.BrokerBase):
             )  # fmt: skip
         is_absorbed = self._rules[layout.PROTOCOL] == layout.COMET
         if is_absorbed or self._events[:n_events, layout.BAD_DEBT_USD].any():
-            self._books.post_left_over(now_ms)
+            self.books.post_left_over(now_ms)
 
     def _record(self, time_ms: int, kind: Any, sent: Sent, *, reason: str) -> None:
         self.journal.record(

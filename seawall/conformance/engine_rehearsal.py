@@ -1,4 +1,4 @@
-"""An agent that guards a loan, played through the engine: only the engine has loans to show.
+"""An agent played through the engine: only the engine has loans and futures accounts to show.
 
 It is asked at every close, however long it would like to sleep, and once for either way to resolve
 what a bar does not tell.
@@ -10,22 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from seawall.agent import AgentInfo, Answer, Decision, Feedback, to_loan_decision
+from seawall.action import TargetWeight
+from seawall.agent import (
+    AgentInfo,
+    Answer,
+    Decision,
+    Feedback,
+    is_number,
+    to_decision,
+    to_loan_decision,
+    to_margin_decision,
+)
 from seawall.conformance.contract import restart
 from seawall.conformance.rehearsal import MakeAgent, Take
 from seawall.engine.run import run_in
 from seawall.engine.world import World
 from seawall.errors import AgentError
+from seawall.given import to_number
 from seawall.loan_view import LoanView
 from seawall.market.series import CANDLE_FIELDS
 from seawall.observation import Observation
+from seawall.perpetual_view import PerpetualView
 from seawall.recipe import Recipe
+from seawall.units import is_perpetual
 
 _N_PASSES = 2  # the worst and the best
 
 
-class Guarding:
-    """One agent guarding the loan of one world through one pass.
+class Playing:
+    """One agent in one world through one pass.
 
     Attributes:
         takes: every decision so far.
@@ -38,9 +51,8 @@ class Guarding:
         self, make_agent: MakeAgent, world: World, recipe: Recipe, restart_at: int | None
     ) -> None:
         self.agent = make_agent()
-        self._make_agent, self._world, self._seed = make_agent, world, recipe.seed
+        self._make_agent, self._world, self._recipe = make_agent, world, recipe
         self._restart_at = restart_at
-        self._names = () if world.loan is None else world.loan.names
         self._info: AgentInfo | None = None
         self._last: Observation | None = None
         self.takes: list[Take] = []
@@ -50,7 +62,7 @@ class Guarding:
     def begin(self) -> None:
         """Tell a fresh agent what it is up to."""
         if self._info is not None:
-            rng = np.random.default_rng(self._seed)
+            rng = np.random.default_rng(self._recipe.seed)
             self._call("begin", replace(self._info, rng=rng))
 
     def open(self, info: AgentInfo) -> None:
@@ -68,17 +80,28 @@ class Guarding:
         if len(self.takes) == self._restart_at:
             self._start_again()
         self._last = observation
-        before = _describe(observation.loan)
+        before = _describe(observation.loan), _describe_account(observation.perpetual)
         decision: Decision = self.guard(
-            observation.time_ms,
-            lambda: to_loan_decision(
-                self.agent.decide(observation), self._names, observation.symbols
-            ),
+            observation.time_ms, lambda: self._read(self.agent.decide(observation), observation)
         )
-        if _describe(observation.loan) != before:
-            self.bent = "the loan's terms"
+        if before != (_describe(observation.loan), _describe_account(observation.perpetual)):
+            self.bent = "the loan's terms" if observation.loan else "the futures account"
         self.takes.append(Take(time_ms=observation.time_ms, decision=decision))
         return replace(decision, wake=None)
+
+    def _read(self, answer: object, observation: Observation) -> Decision:
+        """Return an answer as the recipe's job reads it."""
+        symbols, loan = observation.symbols, self._world.loan
+        perpetuals = [symbol for symbol in symbols if is_perpetual(symbol)]
+        if loan is not None:
+            return to_loan_decision(answer, loan.names, symbols, tuple(perpetuals))
+        given = self._recipe.perpetual and self._recipe.perpetual.position
+        if given:
+            return to_margin_decision(answer, symbols, given.symbol or perpetuals[0])
+        if is_number(answer):  # of the one contract, or a share of each pair
+            weight = to_number("weight", answer) / len(perpetuals)
+            answer = [TargetWeight(symbol=symbol, weight=weight) for symbol in perpetuals]
+        return to_decision(answer, symbols)
 
     def guard(self, time_ms: int, call: Callable[[], Any]) -> Any:
         """Return what ``call`` returns; what it raises is kept, and raised again."""
@@ -121,28 +144,28 @@ class Guarding:
 class _Seat:
     """What the engine takes for the agent; it has the hooks that the agent has."""
 
-    def __init__(self, guarding: Guarding) -> None:
-        self._guarding = guarding
+    def __init__(self, playing: Playing) -> None:
+        self._playing = playing
         for name, hook in (("fit", self._fit), ("learn", self._learn)):
-            if hasattr(guarding.agent, name):
+            if hasattr(playing.agent, name):
                 setattr(self, name, hook)
 
     def begin(self, info: AgentInfo) -> None:
-        self._guarding.open(info)
+        self._playing.open(info)
 
     def decide(self, observation: Observation) -> Answer:
-        return self._guarding.ask(observation)
+        return self._playing.ask(observation)
 
     def end(self) -> None:
-        self._guarding.close()
+        self._playing.close()
 
     def _fit(self, history: Observation) -> None:
-        agent: Any = self._guarding.agent
-        self._guarding.guard(history.time_ms, lambda: agent.fit(history))
+        agent: Any = self._playing.agent
+        self._playing.guard(history.time_ms, lambda: agent.fit(history))
 
     def _learn(self, feedback: Feedback) -> None:
-        agent: Any = self._guarding.agent
-        self._guarding.guard(feedback.known_ms, lambda: agent.learn(feedback))
+        agent: Any = self._playing.agent
+        self._playing.guard(feedback.known_ms, lambda: agent.learn(feedback))
 
 
 class _Fresh:
@@ -160,10 +183,10 @@ class _Fresh:
         return self._seats.pop(0)
 
 
-def guard_loan(
+def play_world(
     make_agent: MakeAgent, world: World, recipe: Recipe, *, restart_at: int | None = None
-) -> list[Guarding]:
-    """Return how fresh agents guard the loan of a whole world, one pass each.
+) -> list[Playing]:
+    """Return how fresh agents go through a whole world of the engine, one pass each.
 
     ``restart_at``: the decision before which another takes its place, with its ``state()``.
 
@@ -171,7 +194,7 @@ def guard_loan(
         SystemExit: the agent ends the process when it is begun, ended or made.
         AgentError: it cannot begin.
     """
-    passes = [Guarding(make_agent, world, recipe, restart_at) for _ in range(_N_PASSES)]
+    passes = [Playing(make_agent, world, recipe, restart_at) for _ in range(_N_PASSES)]
     try:
         run_in(world, recipe, agent=_Fresh([_Seat(one) for one in passes]))
     except AgentError:
@@ -192,3 +215,10 @@ def _describe(loan: LoanView | None) -> object:
         for name, value in vars(loan.terms).items()
     }
     return terms, loan.health, loan.equity_usd, loan.spent_usd, dict(loan.wallet)
+
+
+def _describe_account(view: PerpetualView | None) -> object:
+    """Return what an agent could bend of a futures account, as something that stays as it is."""
+    if view is None:
+        return None
+    return view.wallet, view.equity, view.reserve, tuple(map(repr, view.positions.values()))

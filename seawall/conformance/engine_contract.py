@@ -1,4 +1,7 @@
-"""The checks of an agent that guards a loan, in small worlds of the engine, in this process."""
+"""The checks of an agent that needs the engine, in small worlds of it, in this process.
+
+These are guards of a loan, and whoever trades or guards on a futures account.
+"""
 
 from seawall.conformance.contract import (
     has_state,
@@ -8,35 +11,27 @@ from seawall.conformance.contract import (
     judge_restart,
     judge_views,
 )
-from seawall.conformance.loan_rehearsal import Guarding, guard_loan
-from seawall.conformance.loan_worlds import LoanTrial, make_trials
+from seawall.conformance.engine_rehearsal import Playing, play_world
+from seawall.conformance.engine_worlds import Trial
 from seawall.conformance.rehearsal import MakeAgent, Take
 from seawall.conformance.report import Finding
 from seawall.engine.world import World
-from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 
 
-def check_loan_contract(
-    make_agent: MakeAgent, recipe: Recipe, catalog: Catalog | None = None
-) -> list[Finding]:
-    """Return what is found about a guard in an ordinary world and in the unpleasant ones.
-
-    ``catalog``: for what the recipe's loan needs beside the market's candles.
+def check_trials(make_agent: MakeAgent, trials: list[Trial]) -> list[Finding]:
+    """Return what is found about an agent in an ordinary world and in the unpleasant ones.
 
     Raises:
-        RecipeError: there can be no such loan even in the ordinary world.
-        DataError: the catalog lacks what it needs.
         AgentError: the agent cannot begin.
     """
-    trials = make_trials(recipe, catalog or Catalog())
     try:
         return _check_trials(make_agent, trials)
     except SystemExit as error:
         return [judge_exit(error)]
 
 
-def _check_trials(make_agent: MakeAgent, trials: list[LoanTrial]) -> list[Finding]:
+def _check_trials(make_agent: MakeAgent, trials: list[Trial]) -> list[Finding]:
     played = {trial.name: _play(make_agent, trial) for trial in trials}
     findings = [_judge_trial(trial, played[trial.name]) for trial in trials]
     findings.insert(1, judge_views([one.bent for passes in played.values() for one in passes]))
@@ -44,18 +39,18 @@ def _check_trials(make_agent: MakeAgent, trials: list[LoanTrial]) -> list[Findin
     if ordinary.world is None:
         return findings
     first = played[ordinary.name]
-    again = guard_loan(make_agent, ordinary.world, ordinary.recipe)
+    again = play_world(make_agent, ordinary.world, ordinary.recipe)
     findings.append(judge_repeat(_all_takes(first), _all_takes(again)))
     if has_state(first[0].agent):
         findings.append(_check_restart(make_agent, ordinary.world, ordinary.recipe, first))
     return findings
 
 
-def _play(make_agent: MakeAgent, trial: LoanTrial) -> list[Guarding]:
-    return [] if trial.world is None else guard_loan(make_agent, trial.world, trial.recipe)
+def _play(make_agent: MakeAgent, trial: Trial) -> list[Playing]:
+    return [] if trial.world is None else play_world(make_agent, trial.world, trial.recipe)
 
 
-def _judge_trial(trial: LoanTrial, passes: list[Guarding]) -> Finding:
+def _judge_trial(trial: Trial, passes: list[Playing]) -> Finding:
     found = judge_answers(trial.name, _all_takes(passes))
     if trial.world is not None:
         return found
@@ -63,13 +58,13 @@ def _judge_trial(trial: LoanTrial, passes: list[Guarding]) -> Finding:
 
 
 def _check_restart(
-    make_agent: MakeAgent, world: World, recipe: Recipe, first: list[Guarding]
+    make_agent: MakeAgent, world: World, recipe: Recipe, first: list[Playing]
 ) -> Finding:
     """Stop half-way, hand ``state()`` to a fresh agent, and compare."""
     middle = len(first[0].takes) // 2
-    again = guard_loan(make_agent, world, recipe, restart_at=middle)
+    again = play_world(make_agent, world, recipe, restart_at=middle)
     return judge_restart(_all_takes(first), _all_takes(again), again[0].fault)
 
 
-def _all_takes(passes: list[Guarding]) -> list[Take]:
+def _all_takes(passes: list[Playing]) -> list[Take]:
     return [take for one in passes for take in one.takes]

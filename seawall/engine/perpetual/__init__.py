@@ -1,0 +1,1 @@
+"""Perpetual futures in the engine: their world, and what a run leaves of them."""

@@ -1,0 +1,237 @@
+"""A futures account at the broker's table: which step it is, what is seen of it, what is asked."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from seawall.engine.bookfeeds import BookFeeds
+from seawall.engine.perpetual.start import open_futures
+from seawall.engine.perpetual.world import PerpetualWorld
+from seawall.market.series import FloatArray, TimeArray
+from seawall.perpetual_action import (
+    AddMargin,
+    PerpetualAction,
+    SetLeverage,
+    TargetLeverage,
+    Transfer,
+    describe_perpetual_action,
+)
+from seawall.perpetual_view import Contract, PerpetualView
+from seawall.venues.exchange import Exchange
+from seawall.venues.futures import FuturesAccount
+from seawall.venues.futures_requests import Moment, Requests
+from seawall.venues.orders import FOREVER_MS
+from seawall.venues.perpetual import layout, margin
+
+NO_FUTURES = "there is no futures account here: add a perpetual to market.symbols"
+
+
+class FuturesSeat:
+    """The futures account of one run.
+
+    Args:
+        world: of the run.
+        exchange: where its orders are; it is told of the account.
+        feeds: of the market.
+        futures: the account.
+        since_ms: nothing befalls it in bars that close up to then: they are warm-up.
+
+    Attributes:
+        requests: what is asked of it and not done yet.
+        is_lost: bars have passed that were none of its business: the step has to be found.
+    """
+
+    def __init__(
+        self,
+        world: PerpetualWorld,
+        exchange: Exchange,
+        feeds: BookFeeds,
+        futures: FuturesAccount,
+        since_ms: int = -FOREVER_MS,
+    ) -> None:
+        self._world, self._exchange, self._feeds = world, exchange, feeds
+        self._stamps, self._clock_ms = feeds.read_clock()
+        self._times_ms: list[int] = self._clock_ms.tolist()
+        self._first = int(np.searchsorted(self._clock_ms, since_ms, "right"))
+        self.futures, self._tape = futures, futures.tape
+        transfer = world.section.transfer
+        self.requests = Requests(exchange, futures, delay_ms=transfer.delay_ms, cost=transfer.cost)
+        account = exchange.account
+        account.futures = exchange.futures = futures
+        account.requests = exchange.requests = self.requests
+        self._contracts = {book.symbol: self._describe(book.row) for book in futures.books}
+        self._rates = futures.tape.find_rates(-FOREVER_MS)
+        self._next_ms: dict[str, int] = {}
+        self._quiet_until_ms = -FOREVER_MS  # until then no funding is settled
+        self.is_lost = True
+        self._n_events = 0
+
+    @classmethod
+    def take(
+        cls, world: PerpetualWorld, exchange: Exchange, feeds: BookFeeds, since_ms: int
+    ) -> Self:
+        """Open the account of a run; what of the cash is margin leaves the spot side."""
+        account = exchange.account
+        futures, account.cash = open_futures(
+            world,
+            {book.symbol: book for book in feeds.books.values()},
+            quote=account.quote,
+            cash=account.cash,
+            has_spot=bool(feeds.spot_books),
+            first_price=lambda symbol: feeds.find_first_price(symbol, since_ms),
+            ledger=account.ledger,
+            fills=account.fills,
+        )
+        return cls(world, exchange, feeds, futures, since_ms)
+
+    # Each step ------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether bars can change the account although no order is alive."""
+        return self.futures.is_held or bool(self.requests.waiting)
+
+    def meet(self) -> None:
+        """Let orders, marks and requests meet the bars that have just closed."""
+        exchange, feeds = self._exchange, self._feeds
+        now = feeds.now()
+        step = self._find_step(now)
+        if step < self._first or self._stamps[step] != now:  # warm-up; coarser bars alone
+            self._tape.step = step
+            return
+        if self.futures.look(step) or self.requests.waiting:
+            exchange.open_ms = feeds.open_ms()
+            bars = feeds.fresh_bars(exchange.orders, self.futures.books, now)
+            exchange.step(bars, self._times_ms[step])
+        elif exchange.orders and (bars := feeds.fresh_bars(exchange.orders, (), now)):
+            exchange.step(bars, self._times_ms[step])
+
+    def show_close(self) -> None:
+        """Put the account at the close of the last step."""
+        self.sync()
+        self.futures.marks = self._tape.closes[self._tape.step]
+
+    def sync(self) -> int:
+        """Go to the step that the feeds show, and return it."""
+        step = self._tape.step = self._find_step(self._feeds.now())
+        return step
+
+    def _find_step(self, now: float) -> int:
+        self.is_lost = False
+        stamps, step = self._stamps, self._tape.step + 1
+        if step < len(stamps) and stamps[step] == now:
+            return step
+        return max(bisect_right(stamps, now) - 1, 0)
+
+    # What is seen ---------------------------------------------------------------------------------
+
+    def find_marks(self, *, at_open: bool) -> FloatArray:
+        """Return the marks of the moment, shape (n,)."""
+        tape = self._tape
+        if at_open or self.is_lost:
+            self.sync()
+        marks: FloatArray = (tape.opens if at_open else tape.closes)[tape.step]
+        return marks
+
+    def available(self, *, at_open: bool) -> float:
+        """Return what is free of the margin, quote units."""
+        return self.futures.available(self.find_marks(at_open=at_open))
+
+    def margin_ratio(self, *, at_open: bool) -> float:
+        """Return the highest margin ratio there is; 0.0 without a position."""
+        if not self.futures.is_held:
+            return 0.0
+        return self.futures.margin_ratio(self.find_marks(at_open=at_open))
+
+    def see(self, *, at_open: bool) -> PerpetualView:
+        """Return what an agent may know of the account now."""
+        futures, marks = self.futures, self.find_marks(at_open=at_open)
+        time_ms = self._feeds.open_ms() if at_open else self._times_ms[self._tape.step]
+        if time_ms > self._quiet_until_ms:
+            self._find_funding(time_ms)
+        _, account, positions = futures.snapshots[-1]
+        n_before, self._n_events = self._n_events, len(futures.events)
+        return PerpetualView(
+            contracts=self._contracts,
+            account=account,
+            positions=positions,
+            marks=marks,
+            tables=self._tape.tables,
+            reserve=self._exchange.account.cash,
+            funding_rates=self._rates,
+            next_funding_ms=self._next_ms,
+            on_the_way=futures.transit[-1][1],
+            is_liquidated=self._n_events > n_before,
+        )
+
+    def _find_funding(self, time_ms: int) -> None:
+        """Read the last rates, and when each contract is settled next."""
+        tape = self._tape
+        self._rates = tape.find_rates(time_ms)
+        self._next_ms = {
+            symbol: tape.find_next_stamp_ms(one.row, time_ms, one.interval_ms)
+            for symbol, one in self._contracts.items()
+        }
+        self._quiet_until_ms = min(self._next_ms.values())
+
+    def _describe(self, row: int) -> Contract:
+        symbol, book = self.futures.symbols[row], self.futures.books[row]
+        rules = book.parameters.rules
+        return Contract(
+            symbol=symbol,
+            row=row,
+            taker_fee=rules.taker_fee,
+            maker_fee=rules.maker_fee,
+            liquidation_fee=float(self.futures.terms[row, 0]),
+            lot_size=rules.lot_size,
+            max_leverage=float(self.futures.tables[row, 0, layout.MAX_LEVERAGE]),
+            interval_ms=self._world.intervals_ms[row],
+        )
+
+    # What is asked --------------------------------------------------------------------------------
+
+    def ask(self, action: PerpetualAction, reason: str, when: Moment) -> None:
+        """Take what is no order; what cannot be done is written into the journal."""
+        requests, futures = self.requests, self.futures
+        latency_ms = futures.books[0].parameters.latency_ms
+        is_opening = when.time_ms < self._feeds.now_ms()
+        when = when._replace(latency_ms=latency_ms)
+        futures.marks = self.find_marks(at_open=is_opening)
+        self._exchange.step_ms = self._feeds.now_ms()
+        requests.reason = reason
+        if isinstance(action, Transfer):
+            requests.send_transfer(action.source, action.target, action.amount, when)
+        elif action.symbol not in self._contracts or isinstance(action, TargetLeverage):
+            why = f"there is no such request for {action.symbol}: it has {list(self._contracts)}"
+            requests.refuse(describe_perpetual_action(action), why, when)
+        else:
+            row = self._contracts[action.symbol].row
+            if isinstance(action, AddMargin):
+                requests.add_margin(row, action.amount, when)
+            elif isinstance(action, SetLeverage):
+                requests.set_leverage(row, action.leverage, when)
+            else:
+                requests.set_mode(row, action.mode, when)
+        futures.end_step(self._exchange.step_ms)
+
+    # After the run --------------------------------------------------------------------------------
+
+    def trace(self, equity: FloatArray, cash: FloatArray, clock_ms: TimeArray) -> None:
+        """Add the account, and what is on the way, to curves of shape (n_steps,)."""
+        steps = np.maximum(np.searchsorted(self._clock_ms, clock_ms, "right") - 1, 0)
+        marks = self._tape.closes[steps]
+        snapshots = self.futures.snapshots
+        rows = _find_rows([step_ms for step_ms, *_ in snapshots], clock_ms)
+        for t, row in enumerate(rows.tolist()):
+            _, account, positions = snapshots[row]
+            equity[t] += margin.find_equity(account, positions, marks[t])
+            cash[t] += margin.find_available(account, positions, marks[t])
+        transit = self.futures.transit
+        rows = _find_rows([step_ms for step_ms, _ in transit], clock_ms)
+        equity += np.array([amount for _, amount in transit])[rows]
+
+
+def _find_rows(times: Sequence[int], clock_ms: TimeArray) -> TimeArray:
+    return np.searchsorted(np.array(times, dtype=np.int64), clock_ms, "right") - 1

@@ -1,0 +1,148 @@
+"""The world of a futures account: mark, funding and brackets of every step, made before the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from seawall.engine.perpetual.marks import FoundMark, MarkOrigin, align, find_mark
+from seawall.engine.perpetual.opening import check_leverage, check_position
+from seawall.engine.perpetual.stamps import FoundFunding, Stamps, find_funding, place, with_rate
+from seawall.engine.perpetual.tables import BracketEpoch, find_epochs, to_table
+from seawall.engine.simulated import simulate_contract
+from seawall.errors import RecipeError
+from seawall.market.catalog import Catalog
+from seawall.market.series import Candles, FloatArray, Series, TimeArray
+from seawall.perpetual_recipe import PerpetualSection
+from seawall.recipe import SIMULATED, Recipe
+from seawall.units import is_perpetual
+
+__all__ = [
+    "BracketEpoch",
+    "PerpetualWorld",
+    "Stamps",
+    "build_perpetual_world",
+    "perpetual_section",
+    "to_table",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerpetualWorld:
+    """What a futures account is put into, beside the market's candles.
+
+    Attributes:
+        symbols: the contracts, in the order of all rows.
+        section: the recipe's, or the default one.
+        marks: float64, shape (n_steps, n, 4): open, high, low and close of the mark by step of the
+            world's clock. A contract without a bar at a step has its last close four times; nan
+            before its first.
+        stamps: the settlements of funding that fall into bars that trade.
+        epochs: the brackets, the first from step 0 on.
+        intervals_ms: by row, between two settlements.
+        labels: what has to be said beside every number.
+        extra: series that were read beside the market's candles.
+        sources: by symbol, where the mark comes from.
+    """
+
+    symbols: tuple[str, ...]
+    section: PerpetualSection
+    marks: FloatArray
+    stamps: Stamps
+    epochs: tuple[BracketEpoch, ...]
+    intervals_ms: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+    extra: tuple[Series, ...] = ()
+    sources: Mapping[str, MarkOrigin]
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+    def epoch_at(self, step: int) -> BracketEpoch:
+        """Return the brackets in force at a step of the world's clock."""
+        return [epoch for epoch in self.epochs if epoch.first_step <= step][-1]
+
+
+def perpetual_section(recipe: Recipe) -> PerpetualSection | None:
+    """Return the recipe's section, the default one for a market of perpetuals without, or None."""
+    if recipe.perpetual is not None:
+        return recipe.perpetual
+    has_one = any(is_perpetual(symbol) for symbol in recipe.market.symbols)
+    return PerpetualSection() if has_one else None
+
+
+def build_perpetual_world(
+    recipe: Recipe, candles: Mapping[str, Candles], clock_ms: TimeArray, catalog: Catalog
+) -> PerpetualWorld:
+    """Return the world of a recipe's futures account.
+
+    Args:
+        recipe: its market has perpetuals.
+        candles: of the whole market by symbol, warm-up included.
+        clock_ms: int64, shape (n_steps,), the close stamps of all bars.
+        catalog: for marks, funding, spot candles and brackets.
+
+    Raises:
+        RecipeError: leverage or size beyond the brackets, no brackets, or none for the window.
+        SeriesNotFound, DataError: a mark or funding is missing.
+    """
+    section = perpetual_section(recipe)
+    if section is None:
+        raise RecipeError(
+            f"a futures account needs a perpetual, market.symbols are {list(recipe.market.symbols)}"
+            ": write BASE/QUOTE:QUOTE, such as ETH/USDT:USDT"
+        )
+    market = recipe.market
+    symbols = tuple(symbol for symbol in market.symbols if is_perpetual(symbol))
+    tables = find_epochs(market, section.brackets, symbols, clock_ms, catalog)
+    check_leverage(section, symbols, tables.brackets)
+    found = [_find_one(recipe, section, symbol, candles, catalog) for symbol in symbols]
+    marks = np.stack([align(mark.candles, clock_ms) for mark, _ in found], axis=1)
+    first = int(np.searchsorted(clock_ms, market.since_ms, "right"))
+    check_position(section, symbols, tables.brackets[0], marks[first, :, 0])
+    fundings = [funding for _, funding in found]
+    labels = [label for mark, funding in found for label in (*mark.labels, *funding.labels)]
+    extra = [one for mark, funding in found for one in (*mark.extra, *funding.extra)]
+    return PerpetualWorld(
+        symbols=symbols,
+        section=section,
+        marks=marks,
+        stamps=place(fundings, [mark.candles for mark, _ in found], clock_ms, market),
+        epochs=tables.epochs,
+        intervals_ms=(section.funding.interval_ms,) * len(symbols),
+        labels=(*tables.labels, *labels),
+        extra=tuple(extra),
+        sources={symbol: mark.origin for symbol, (mark, _) in zip(symbols, found, strict=True)},
+    )
+
+
+def _find_one(
+    recipe: Recipe,
+    section: PerpetualSection,
+    symbol: str,
+    candles: Mapping[str, Candles],
+    catalog: Catalog,
+) -> tuple[FoundMark, FoundFunding]:
+    """Return mark and funding of one contract."""
+    market = recipe.market
+    if market.venue == SIMULATED:
+        return _simulate_one(recipe, section, symbol, candles[symbol])
+    mark = find_mark(market, section.mark, candles[symbol], candles, catalog)
+    return mark, find_funding(market, section.funding, candles[symbol], catalog)
+
+
+def _simulate_one(
+    recipe: Recipe, section: PerpetualSection, symbol: str, candles: Candles
+) -> tuple[FoundMark, FoundFunding]:
+    """Return mark and funding of one contract of a simulated market."""
+    made = simulate_contract(recipe, symbol, section.funding.interval_ms)
+    if section.mark.source == "last":
+        label = f"assumption: the mark of {symbol} is its last price, wicks and all"
+        mark = FoundMark(candles=candles, origin="last", labels=(label,))
+    else:
+        mark = FoundMark(candles=made.mark, origin="simulated", extra=(made.mark,))
+    if section.funding.rate is not None:
+        return mark, with_rate(recipe.market, section.funding, symbol)
+    label = f"simulated: funding of {symbol} follows from a simulated premium"
+    rates = made.funding
+    return mark, FoundFunding(rates.time_ms, rates.value, (label,), (rates,))

@@ -1,0 +1,234 @@
+"""From what an agent asks for to backtrader's orders, and the list of those that are alive.
+
+``OrderStrategy`` is the half of a job that sends; ``AgentStrategy`` is the half that asks.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import backtrader as bt
+
+from seawall.action import Order, TargetWeight, to_json
+from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datetime, to_wishes
+from seawall.deleveraging import to_leverage
+from seawall.journal import JournalKind
+from seawall.observation import FillSeen, Observation, OpenOrder
+from seawall.perpetual_action import AddMargin, TargetLeverage
+from seawall.perpetual_view import PerpetualView
+from seawall.units import is_perpetual
+
+
+class OrderStrategy(bt.Strategy):
+    """Sends orders towards targets, and keeps what is alive and what was filled.
+
+    A class that derives from it fills ``feeds`` by symbol, and overrides ``_record`` and
+    ``_fill_ms``.
+
+    Parameters:
+        sizing, rebalance_band: see ``AgentStrategy``.
+    """
+
+    params: Any = (("sizing", "decision"), ("rebalance_band", 0.02))
+    broker: Any
+
+    def __init__(self) -> None:
+        self.feeds: dict[str, Any] = {}
+        self._is_changed = True
+        self._has_futures = False
+        self._alive: dict[int, Any] = {}
+        self._targets: dict[str, tuple[object, Any]] = {}
+        self._fresh_fills: list[FillSeen] = []
+        self._step = -1
+        self._margin_back: dict[int, float] = {}  # by order: what goes back into isolated margin
+        self._put_back_step: dict[str, int] = {}
+        self._reason = ""  # of the decision that is being carried out
+
+    # What has to be overridden --------------------------------------------------------------------
+
+    def _record(self, kind: JournalKind, text: str, *, reason: str = "", symbol: str = "") -> None:
+        """Write to the journal, dated now."""
+        raise NotImplementedError
+
+    def _fill_ms(self) -> int:
+        """Return the close of the bar in which an order was filled just now."""
+        raise NotImplementedError
+
+    # Towards a target -----------------------------------------------------------------------------
+
+    def _aim(self, target: TargetWeight, observation: Observation) -> None:
+        """Trade towards a weight; a target that is already on its way is left alone."""
+        symbol, weight = target.symbol, target.weight
+        price = observation.price(symbol)
+        held = observation.quantities[symbol]
+        if self._is_on_its_way(symbol, weight):
+            return
+        gap = weight - observation.weight(symbol)
+        if gap == 0 or (weight != 0 and abs(gap) <= self.p.rebalance_band):
+            return
+        if not price > 0 or observation.equity <= 0:
+            self._record("refused", describe(target), symbol=symbol, reason=_NO_PRICE)
+            return
+        quantity = abs(held) if weight == 0 else abs(weight * observation.equity / price - held)
+        wishes: dict[str, object] = {"fit_to_cash": True}
+        if self.p.sizing == "fill":
+            wishes = {"target_weight": weight}
+        if is_perpetual(symbol) and held * gap < 0 and quantity <= abs(held):
+            wishes["reduce_only"] = True  # it may have been liquidated by then
+        self._trade(symbol, quantity if gap > 0 else -quantity, weight, wishes)
+
+    def _lever(self, target: TargetLeverage, observation: Observation) -> None:
+        """Trade towards a leverage.
+
+        What comes back of an isolated margin is put in again when the trade is done; until that has
+        happened the leverage is not what it will be, and no other target is taken.
+        """
+        symbol, view = target.symbol, observation.perpetual
+        if view is None:
+            self._record("refused", describe(target), symbol=symbol, reason=NO_FUTURES)
+            return
+        is_put_back = self._put_back_step.get(symbol) == self._step
+        if is_put_back or self._is_on_its_way(symbol, target):
+            return
+        steps = to_leverage(view, symbol, target.leverage)
+        if steps.why_not:
+            self._record("refused", describe(target), symbol=symbol, reason=steps.why_not)
+        if steps.quantity == 0:
+            return
+        reduces = steps.quantity * observation.quantities[symbol] < 0
+        wishes = {"reduce_only": True} if reduces else {"fit_to_cash": True}
+        order = self._trade(symbol, steps.quantity, target, wishes)
+        if steps.margin > 0:
+            self._margin_back[order.ref] = steps.margin
+
+    def _is_on_its_way(self, symbol: str, target: object) -> bool:
+        """Return whether an order for a target is alive; one for another target is cancelled."""
+        standing = self._targets.get(symbol)
+        if standing is None or not standing[1].alive():
+            return False
+        if standing[0] == target:
+            return True
+        self.cancel(standing[1])
+        return False
+
+    def _trade(
+        self, symbol: str, quantity: float, target: object, wishes: Mapping[str, object]
+    ) -> Any:
+        """Send a market order, > 0 buys, that leads to a target."""
+        trade = self.buy if quantity > 0 else self.sell
+        order = trade(data=self.feeds[symbol], size=abs(quantity), **wishes)
+        self._targets[symbol] = (target, order)
+        self._alive[order.ref] = order
+        return order
+
+    # Single orders --------------------------------------------------------------------------------
+
+    def _send(self, order: Order, observation: Observation) -> None:
+        """Send one order, and its bracket behind it."""
+        data, price = self.feeds[order.symbol], observation.price(order.symbol)
+        if not price > 0:
+            self._record("refused", to_json(order), symbol=order.symbol, reason=_NO_PRICE)
+            return
+        size = order.quantity if order.quantity is not None else (order.cash or 0.0) / price
+        exits = [(order.stop_loss, bt.Order.Stop), (order.take_profit, bt.Order.Limit)]
+        exits = [(price, exectype) for price, exectype in exits if price is not None]
+        trade, back = (self.buy, self.sell) if order.side == "buy" else (self.sell, self.buy)
+        is_stop = order.type in ("stop", "stop_limit")
+        entry = trade(
+            data=data,
+            size=size,
+            exectype=EXECTYPES[order.type],
+            price=order.stop_price if is_stop else order.limit_price,
+            plimit=order.limit_price if order.type == "stop_limit" else None,
+            trailamount=order.trail_amount,
+            trailpercent=order.trail_fraction,
+            valid=to_datetime(order.good_until_ms),
+            transmit=not exits,
+            **to_wishes(order),
+        )
+        self._alive[entry.ref] = entry
+        given = {"trigger": "mark"} if order.trigger == "mark" else {}
+        for place, (level, exectype) in enumerate(exits, 1):
+            last = place == len(exits)
+            legs = {"exectype": exectype, "price": level, "parent": entry, "transmit": last}
+            back(data=data, size=size, **legs, **given)
+
+    def _cancel(self, order_id: str) -> None:
+        for order in list(self._alive.values()):
+            names = ("all", str(order.ref), str(order.info.get("client_id") or ""))
+            if order_id in names:
+                self.cancel(order)
+
+    # Bookkeeping ----------------------------------------------------------------------------------
+
+    def resting_buys(self, symbol: str, price: float) -> float:
+        """Return what living buy orders of ``symbol`` may still cost, quote units.
+
+        ``price`` values those that have no limit: market orders and stops.
+        """
+        return sum(size * at for size, at in self._resting(symbol, price, "buy"))
+
+    def resting_quantity(self, symbol: str, side: str) -> float:
+        """Return what living orders of one side may still open, base units; exits do not count."""
+        return sum(size for size, _ in self._resting(symbol, 0.0, side, opens=True))
+
+    def _resting(
+        self, symbol: str, price: float, side: str, *, opens: bool = False
+    ) -> list[tuple[float, float]]:
+        """Return size and price of living orders; ``opens``: without those that only exit."""
+        alive = [order for order in self._alive.values() if order.alive()]
+        return [
+            (abs(order.executed.remsize), limit_of(order) or order.created.price or price)
+            for order in alive
+            if order.data._name == symbol  # noqa: SLF001 - backtrader's public name of a feed
+            and order.isbuy() == (side == "buy")
+            and not (opens and (order.parent is not None or order.info.get("reduce_only")))
+        ]
+
+    def notify_order(self, order: Any) -> None:
+        """Keep the list of living orders, and what was filled since the last decision."""
+        self._is_changed = True
+        for bit in order.executed.iterpending():
+            self._fresh_fills.append(
+                FillSeen(
+                    time_ms=self._fill_ms(),
+                    order_id=str(order.ref),
+                    symbol=order.data._name,  # noqa: SLF001 - backtrader's public name of a feed
+                    quantity=bit.size,
+                    price=bit.price,
+                    fee=bit.closedcomm + bit.openedcomm,
+                )
+            )
+        if order.status == bt.Order.Margin:
+            self._record("rejected", _MARGIN, symbol=order.data._name)  # noqa: SLF001
+        if order.alive():
+            self._alive[order.ref] = order
+        else:
+            self._alive.pop(order.ref, None)
+            if order.ref in self._margin_back:
+                self._put_back(order, self._margin_back.pop(order.ref))
+
+    def _put_back(self, order: Any, amount: float) -> None:
+        """Return to an isolated position the margin that a trade has set free."""
+        symbol: str = order.data._name  # noqa: SLF001 - backtrader's public name of a feed
+        view: PerpetualView | None = self.broker.see_perpetual()
+        if view is None or not order.executed.size or not view.position(symbol).quantity:
+            return
+        filled = abs(order.executed.size / order.created.size)
+        amount = min(amount * filled, view.withdrawable)
+        if amount > 0:
+            self.broker.ask(AddMargin(symbol=symbol, amount=amount), _BACK)
+            self._put_back_step[symbol] = self._step + 1
+
+    def _open_orders(self) -> tuple[OpenOrder, ...]:
+        return tuple([see_order(order) for order in self._alive.values() if order.alive()])
+
+    def _new_fills(self) -> tuple[FillSeen, ...]:
+        fresh = tuple(self._fresh_fills)
+        self._fresh_fills.clear()
+        return fresh
+
+
+_BACK = "margin that the trade has set free"
+NO_FUTURES = 'there is no futures account: set execution.fills to "exchange"'
+_NO_PRICE = "an order needs a price and equity > 0: the symbol has not traded yet"
+_MARGIN = "backtrader's own fill rules: not enough cash at the open it is filled at"
