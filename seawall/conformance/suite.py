@@ -94,7 +94,8 @@ def check_strategy(
 
     Arguments and errors are as in ``check_agent``. A job for agents is checked with the recipe's
     agent, or with a moving-average cross; one that guards a loan with ``defi_saver``, one that
-    hedges it too with ``hedge_on_drawdown``, one that guards a position with ``reduce_at_margin_ratio``, a carry with ``funding_threshold``.
+    hedges it too with ``hedge_on_drawdown``, one that guards a position with
+    ``reduce_at_margin_ratio``, a carry with ``funding_threshold``.
     """
     job = to_strategy_recipe(name, recipe or find_default(name, "strategies"), parameters)
     findings = check_future(job, catalog=catalog, progress=progress)

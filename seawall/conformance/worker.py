@@ -18,6 +18,7 @@ import backtrader as bt
 import pandas as pd
 
 from seawall.conformance.reads import Reads
+from seawall.engine.perpetual.world import perpetual_section
 from seawall.engine.run import run
 from seawall.market.catalog import VARIABLE, Catalog
 from seawall.recipe import Recipe
@@ -95,6 +96,8 @@ def _list(journal: pd.DataFrame, kinds: tuple[str, ...], recipe: Recipe) -> list
     rows = journal[journal["kind"].isin(kinds)]
     bar_ms = recipe.market.timeframe_ms
     late = _AT_OPEN["perpetual"] if recipe.loan is None else _AT_OPEN["loan"]
+    if recipe.loan is not None and perpetual_section(recipe) is not None:
+        late += _AT_OPEN["perpetual"]
     return [
         Event(int(t) + (bar_ms if kind in late else 0), _anonymous(f"{kind}: {text} ({why})"))
         for t, kind, text, why in zip(
