@@ -12,7 +12,8 @@ The tree::
     ├── ResultError         7   a stored result cannot be read
     ├── LedgerError         8   the books do not balance: a defect of Seawall, please report it
     ├── Refused             9   a protocol forbids an operation
-    └── ToolError           10  a program or package that a proof needs is missing or fails
+    ├── ToolError           10  a program or package that a proof needs is missing or fails
+    └── PaperError          11  a paper session cannot start or go on: ``seawall.paper.errors``
 
 A message gives the rule, the value and the remedy, in that order and in one line.
 """

@@ -1,0 +1,182 @@
+"""Candles as they close: history for the warm-up, then each new one, once, without a hole.
+
+An exchange lists the candle that is still forming beside the closed ones; only those whose end
+has passed on the exchange's clock are taken. What has been given stays as it was: a candle that
+the exchange changes afterwards is noted. Several symbols are released stamp by stamp, together,
+as in a backtest; one that stays away longer than ``patience_ms`` is not waited for.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from seawall.paper.calls import Calls
+from seawall.paper.faults import ExchangeFault
+from seawall.paper.reading import Unreadable, to_number
+from seawall.units import to_duration_ms
+
+_PAGE = 500
+
+
+class Candle(NamedTuple):
+    """One closed candle: opens at ``time_ms``; prices in quote, volume in base units."""
+
+    time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class CandleSource:
+    """The closed candles of one symbol.
+
+    Args:
+        calls: of a guarded client.
+        symbol, timeframe: what is read.
+        settle_ms: how long after its end a candle is taken: the exchange may still be writing it.
+
+    Attributes:
+        changed: open stamps of candles that the exchange changed after they were given.
+    """
+
+    def __init__(self, calls: Calls, symbol: str, timeframe: str, *, settle_ms: int = 0) -> None:
+        self.symbol, self.timeframe_ms = symbol, to_duration_ms(timeframe)
+        self.changed: list[int] = []
+        self._calls, self._timeframe, self._settle_ms = calls, timeframe, settle_ms
+        self._last: Candle | None = None
+
+    def history(self, n: int) -> list[Candle]:
+        """Return the last ``n`` closed candles, the oldest first; what follows begins after them.
+
+        Raises:
+            ExchangeFault: they cannot be asked for, or the answer is none.
+        """
+        end_ms = self._end_ms()
+        candles = self._read(end_ms - n * self.timeframe_ms)
+        self._last = candles[-1] if candles else self._last
+        return candles
+
+    def fresh(self) -> list[Candle]:
+        """Return what has closed since the last call, the oldest first.
+
+        Raises:
+            ExchangeFault: they cannot be asked for, or the answer is none.
+        """
+        last = self._last
+        if last is None:
+            return self.history(1)
+        if last.time_ms + 2 * self.timeframe_ms > self._calls.clock() - self._settle_ms:
+            return []
+        candles = self._read(last.time_ms)
+        if candles and candles[0].time_ms == last.time_ms and candles[0] != last:
+            self.changed.append(last.time_ms)
+        new = [candle for candle in candles if candle.time_ms > last.time_ms]
+        self._last = new[-1] if new else last
+        return new
+
+    def _end_ms(self) -> int:
+        """Return when the last candle that may be taken ends."""
+        now_ms = self._calls.clock() - self._settle_ms
+        return now_ms - now_ms % self.timeframe_ms
+
+    def _read(self, since_ms: int) -> list[Candle]:
+        found: dict[int, Candle] = {}
+        end_ms = self._end_ms()
+        while since_ms < end_ms:
+            exchange = self._calls.exchange
+            arguments = (self.symbol, self._timeframe, since_ms, _PAGE)
+            rows = self._calls.list(exchange.fetch_ohlcv, *arguments)
+            page = [self._calls.understand(_read_candle, row) for row in rows]
+            found |= {one.time_ms: one for one in page if one.time_ms + self.timeframe_ms <= end_ms}
+            if len(page) < _PAGE:
+                break
+            since_ms = max(one.time_ms for one in page) + self.timeframe_ms
+        return [found[time_ms] for time_ms in sorted(found)]
+
+
+class CandleGate:
+    """Releases the candles of several sources together, stamp by stamp.
+
+    Args:
+        sources: their symbols differ.
+        patience_ms: how long after a stamp one that is missing is waited for.
+
+    Attributes:
+        last_fault: what the last call met; ``""`` where it went well.
+        data_ms: when the latest candle that was released had closed; ``None`` before the first.
+    """
+
+    def __init__(self, sources: Sequence[CandleSource], *, patience_ms: int = 30_000) -> None:
+        self._sources, self._patience_ms = list(sources), patience_ms
+        self._waiting: dict[str, deque[Candle]] = {one.symbol: deque() for one in sources}
+        self._ready: dict[str, deque[Candle]] = {one.symbol: deque() for one in sources}
+        self.last_fault = ""
+        self.data_ms: int | None = None
+
+    def warm_up(self, n: int) -> None:
+        """Release the last ``n`` closed candles of each symbol.
+
+        Raises:
+            ExchangeFault: the exchange cannot be asked.
+        """
+        for source in self._sources:
+            self._ready[source.symbol].extend(source.history(n))
+
+    def poll(self, now_ms: int) -> None:
+        """Ask for what has closed, and release it where all have it; a fault is kept, not raised.
+
+        Left out: a new question while something that was released waits to be taken.
+        """
+        if any(self._ready.values()):
+            return
+        try:
+            for source in self._sources:
+                self._waiting[source.symbol].extend(source.fresh())
+            self.last_fault = ""
+        except ExchangeFault as error:
+            self.last_fault = str(error)
+        self._release(now_ms)
+
+    def take(self, symbol: str) -> Candle | None:
+        """Return the next candle of a symbol that was released."""
+        queue = self._ready[symbol]
+        if not queue:
+            return None
+        candle = queue.popleft()
+        closed_ms = candle.time_ms + self._frame(symbol)
+        self.data_ms = max(closed_ms, self.data_ms or 0)
+        return candle
+
+    def _release(self, now_ms: int) -> None:
+        """Release the next close stamp, if no symbol can still bring an earlier one."""
+        ends = {s: q[0].time_ms + self._frame(s) for s, q in self._waiting.items() if q}
+        if not ends:
+            return
+        stamp = min(ends.values())
+        due = [s for s in self._waiting if stamp % self._frame(s) == 0]
+        is_whole = all(ends.get(symbol) is not None for symbol in due)
+        if is_whole or now_ms >= stamp + self._patience_ms:
+            for symbol, end_ms in ends.items():
+                if end_ms == stamp:
+                    self._ready[symbol].append(self._waiting[symbol].popleft())
+
+    def _frame(self, symbol: str) -> int:
+        return next(one.timeframe_ms for one in self._sources if one.symbol == symbol)
+
+
+def _read_candle(row: Any) -> Candle:
+    """Return a row as a candle.
+
+    Raises:
+        Unreadable: it is none that can have been traded.
+    """
+    if not isinstance(row, (list, tuple)) or len(row) < len(Candle._fields):
+        raise Unreadable(f"a candle has six values, is {row!r}")
+    values = [to_number(value) for value in row[:6]]
+    candle = Candle(int(values[0]), *values[1:])
+    top, bottom = max(candle.open, candle.close), min(candle.open, candle.close)
+    if not (0 < candle.low <= bottom and top <= candle.high and candle.volume >= 0):
+        raise Unreadable(f"a candle must hold 0 < low <= open, close <= high, is {row!r}")
+    return candle

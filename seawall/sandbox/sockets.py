@@ -1,0 +1,106 @@
+"""WebSocket connections: market streams under ``/stream``, the WebSocket API under ``/ws-api``.
+
+A stream's path may name what it carries (``/stream/ws/ethusdt@trade``,
+``/stream/stream?streams=a/b``); ``SUBSCRIBE`` adds to it. Clients tell spot from futures by the
+word ``stream`` in the address.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+
+from aiohttp import WSMsgType, web
+
+from seawall.sandbox.gateway import encode
+from seawall.sandbox.streams import ENDINGS, Connection, Hub
+from seawall.sandbox.ws_api import WsApi
+
+_PING_SECONDS = 20.0
+Reply = Callable[[Connection, str, str], str]
+
+
+class Sockets:
+    """Serves the WebSockets of one exchange, by the first part of their paths."""
+
+    def __init__(self, hubs: Mapping[str, Hub], apis: Mapping[str, WsApi]) -> None:
+        """Serve streams, ``{"stream": hub}``, and WebSocket APIs, ``{"ws-api": api}``."""
+        self._hubs, self._apis = hubs, apis
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one connection until either side ends it."""
+        path, _, query = request.raw_path.partition("?")
+        first = path.split("/")[1]
+        api = self._apis.get(first)
+        if api is not None:
+            return await self._run(request, Connection(), api.hub, api.answer)
+        hub = self._hubs.get(first)
+        if hub is None:
+            return web.Response(status=404)
+        streams = query.removeprefix("streams=") if query.startswith("streams=") else ""
+        connection = Connection(is_combined=bool(streams))
+        for name in (*path.split("/"), *streams.split("/")):
+            if "@" in name or name.startswith("!"):
+                hub.subscribe(connection, name)
+
+        def reply(connection: Connection, text: str, _address: str) -> str:
+            return _manage(hub, connection, text)
+
+        return await self._run(request, connection, hub, reply)
+
+    async def _run(
+        self, request: web.BaseRequest, connection: Connection, hub: Hub, reply: Reply
+    ) -> web.StreamResponse:
+        socket = web.WebSocketResponse(heartbeat=_PING_SECONDS)
+        await socket.prepare(request)
+        hub.connections.add(connection)
+        writer = asyncio.create_task(_write(socket, request, connection))
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    text = str(message.data)
+                    connection.send(reply(connection, text, request.remote or ""))
+        finally:
+            hub.forget(connection)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+        return socket
+
+
+def _manage(hub: Hub, connection: Connection, text: str) -> str:
+    """Answer SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS."""
+    number: object = None
+    try:
+        message = json.loads(text)
+        number, method = message.get("id"), message.get("method")
+        names = [str(name) for name in message.get("params") or []]
+    except (ValueError, AttributeError, TypeError):
+        return _refuse(number, 3, "Invalid JSON: expected value")
+    if method == "LIST_SUBSCRIPTIONS":
+        return encode({"result": sorted(connection.names), "id": number})
+    if method not in {"SUBSCRIBE", "UNSUBSCRIBE"}:
+        return _refuse(number, 2, "Invalid request: unknown variant")
+    for name in names:
+        if method == "SUBSCRIBE":
+            hub.subscribe(connection, name)
+        else:
+            hub.unsubscribe(connection, name)
+    return encode({"result": None, "id": number})
+
+
+def _refuse(number: object, code: int, text: str) -> str:
+    return encode({"error": {"code": code, "msg": text}, "id": number})
+
+
+async def _write(
+    socket: web.WebSocketResponse, request: web.BaseRequest, connection: Connection
+) -> None:
+    """Send what is put in line, in order, until the connection is to end."""
+    while True:
+        text = await connection.queue.get()
+        if text in ENDINGS:
+            if text == "drop" and request.transport is not None:
+                request.transport.abort()
+            else:
+                await socket.close(code=1001)
+            return
+        await socket.send_str(text)

@@ -1,0 +1,82 @@
+"""The wallet's side, ``/sapi/v1``, and the markets that an exchange does not list.
+
+What clients ask for when they load markets; COIN-M futures are answered as listing nothing.
+"""
+
+from seawall.sandbox.call import Call, Route, Routes
+from seawall.sandbox.decimals import to_text
+from seawall.sandbox.exchange import Exchange
+from seawall.sandbox.spot_json import JsonDict
+from seawall.sandbox.spot_market_api import ping, time
+
+
+def status(exchange: Exchange, _call: Call) -> object:
+    """Answer whether the exchange is in maintenance."""
+    is_open = not exchange.is_in_maintenance
+    return {"status": 0 if is_open else 1, "msg": "normal" if is_open else "system_maintenance"}
+
+
+def coins(exchange: Exchange, call: Call) -> object:
+    """Answer with all assets; none can be paid in or out."""
+    return [_coin(asset, call) for asset in exchange.assets()]
+
+
+def nothing(_exchange: Exchange, _call: Call) -> object:
+    """Answer with an empty list."""
+    return []
+
+
+def trade_fee(exchange: Exchange, call: Call) -> object:
+    """Answer with the account's fees per market."""
+    if "symbol" in call.params:
+        codes = [exchange.spot.market(call.text("symbol")).code]
+    else:
+        codes = list(exchange.spot.markets)
+    maker, taker = to_text(call.owner.maker_fee), to_text(call.owner.taker_fee)
+    return [{"symbol": code, "makerCommission": maker, "takerCommission": taker} for code in codes]
+
+
+def no_markets(_exchange: Exchange, call: Call) -> object:
+    """Answer that no contract is listed."""
+    return {
+        "timezone": "UTC",
+        "serverTime": call.now_ms,
+        "rateLimits": [],
+        "exchangeFilters": [],
+        "assets": [],
+        "symbols": [],
+    }
+
+
+def _coin(asset: str, call: Call) -> JsonDict:
+    balance = call.owner.balances.get(asset)
+    return {
+        "coin": asset,
+        "name": asset,
+        "depositAllEnable": False,
+        "withdrawAllEnable": False,
+        "free": to_text(balance.free if balance else 0),
+        "locked": to_text(balance.locked if balance else 0),
+        "freeze": "0",
+        "withdrawing": "0",
+        "ipoing": "0",
+        "ipoable": "0",
+        "storage": "0",
+        "isLegalMoney": False,
+        "trading": True,
+        "networkList": [],
+    }
+
+
+ROUTES: Routes = {
+    ("GET", "/sapi/v1/system/status"): Route(status),
+    ("GET", "/sapi/v1/capital/config/getall"): Route(coins, 10, "signed"),
+    ("GET", "/sapi/v1/margin/allPairs"): Route(nothing, 1, "key"),
+    ("GET", "/sapi/v1/margin/allAssets"): Route(nothing, 1, "key"),
+    ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(nothing, 1, "key"),
+    ("GET", "/sapi/v1/asset/tradeFee"): Route(trade_fee, 1, "signed"),
+}
+for _prefix in ("/fapi/v1", "/dapi/v1"):
+    ROUTES["GET", f"{_prefix}/ping"] = Route(ping)
+    ROUTES["GET", f"{_prefix}/time"] = Route(time)
+    ROUTES["GET", f"{_prefix}/exchangeInfo"] = Route(no_markets)
