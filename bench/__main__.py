@@ -1,8 +1,8 @@
 """``python -m bench``: every benchmark, one after the other."""
 
-from bench import engine, loan
+from bench import engine, loan, perpetual
 
 if __name__ == "__main__":
-    engine.main()
-    print()
-    loan.main()
+    for part in (engine, perpetual, loan):
+        part.main()
+        print()

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from bench.environments import RIVALS, NoRivalError, ask
 from bench.rivals.job import Answer, Job, Outcome
 from bench.timing import describe_machine, time_run
-from seawall.agent import Agent, as_agent
+from seawall.agent import Agent, as_agent, guards
 from seawall.engine.components import make_agent
 from seawall.engine.loan.world import LoanWorld, open_loan
 from seawall.engine.outcome import Played
@@ -227,7 +227,7 @@ def _loan_of(world: World) -> LoanWorld:
 
 
 def _is_guard(name: str) -> bool:
-    return getattr(load(f"agents.{name}"), "guards", None) == "loan"
+    return guards(load(f"agents.{name}"), "loan")
 
 
 def _open_window(recipe: Recipe) -> tuple[Recipe, World]:

@@ -1,21 +1,26 @@
-"""From a wish, a leverage or a margin ratio, to what has to be traded or added.
+"""From a wish, a leverage, a margin ratio or a distance, to what has to be traded or added.
 
 With notional ``N`` and margin balance ``B`` at the mark, closing ``D`` of the notional at a taker
 fee ``f`` leads to leverage ``L`` where ``N - D = L (B - f D)``. Of an isolated position a share of
-its margin comes back with what is closed; it is put in again, so that the same holds for it.
+its margin comes back with what is closed; an order that keeps margin puts it in again at once, so
+that the same holds for it.
 Opening more of a cross position is the same equation the other way round; of an isolated one each
 unit brings ``1 / leverage`` of margin with it: ``N + D = L (B + D / leverage)``.
+
+At a distance ``d``, a share of the mark, from its liquidation, a position lives where its mark is
+worse by that: ``B - d N`` covers the maintenance margin of ``(1 - d) N`` of a long, ``(1 + d) N``
+of a short.
 
 Left out: the difference between mark and last price, spread and impact.
 """
 
+from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
 from seawall.perpetual_view import PerpetualView, PositionView
 
 TOLERANCE = 1e-3  # closer than this share to its target, a leverage is there
-CUSHION = 0.02  # share of what should come back that is not counted on: the price may have moved
 _N_HALVINGS = 60
 
 
@@ -24,12 +29,10 @@ class Steps(NamedTuple):
 
     Attributes:
         quantity: base units to trade, > 0 bought; 0.0 where the leverage is there already.
-        margin: quote units to put back into the isolated margin behind the trade, >= 0.
         why_not: why nothing leads there, or ``""``.
     """
 
     quantity: float
-    margin: float = 0.0
     why_not: str = ""
 
 
@@ -51,7 +54,7 @@ def to_leverage(view: PerpetualView, symbol: str, leverage: float) -> Steps:
     if wanted > position.notional:
         return _increase(position, leverage, fee)
     closed = (position.notional - wanted) / (1.0 - leverage * fee)
-    return _reduce(position, closed, fee, view.contracts[symbol].lot_size)
+    return _reduce(position, closed, view.contracts[symbol].lot_size)
 
 
 def to_ratio(view: PerpetualView, symbol: str, ratio: float) -> float:
@@ -59,22 +62,44 @@ def to_ratio(view: PerpetualView, symbol: str, ratio: float) -> float:
 
     0.0 where all of it has to be closed: other positions of the cross account may need more.
     """
+    others = _find_others(view, symbol)
+
+    def is_enough(notional: float, balance: float) -> bool:
+        return others + view.maintenance(notional, symbol) <= ratio * balance
+
+    return _find_leverage(view, symbol, is_enough)
+
+
+def to_distance(view: PerpetualView, symbol: str, distance: float) -> float:
+    """Return the leverage of a position at which its liquidation is ``distance`` of the mark away.
+
+    ``distance`` > 0, of a long < 1. As in ``to_ratio`` 0.0 where all of it has to be closed.
+    """
+    others = _find_others(view, symbol)
+    worse = _find_worse(view, symbol, distance)
+
+    def is_enough(notional: float, balance: float) -> bool:
+        kept = others + view.maintenance(notional * worse, symbol)
+        return balance - distance * notional >= kept
+
+    return _find_leverage(view, symbol, is_enough)
+
+
+def _find_leverage(
+    view: PerpetualView, symbol: str, is_enough: Callable[[float, float], bool]
+) -> float:
+    """Return the highest leverage, by reducing, at which notional and balance are enough."""
     position, fee = view.position(symbol), view.contracts[symbol].taker_fee
     notional, balance = position.notional, position.margin
     if balance <= 0.0:
         return 0.0
-    others = position.maintenance - view.maintenance(notional, symbol)
-
-    def is_enough(closed: float) -> bool:
-        kept = others + view.maintenance(notional - closed, symbol)
-        return kept <= ratio * (balance - closed * fee)
-
     low, high = 0.0, notional
-    if is_enough(low):
+    if is_enough(notional, balance):
         return position.real_leverage
     for _ in range(_N_HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
+        is_there = is_enough(notional - middle, balance - middle * fee)
+        low, high = (low, middle) if is_there else (middle, high)
     return (notional - high) / (balance - high * fee)
 
 
@@ -84,16 +109,43 @@ def find_missing(view: PerpetualView, symbol: str, ratio: float) -> float:
     return max(position.maintenance / ratio - position.margin, 0.0)
 
 
-def _reduce(position: PositionView, closed: float, fee: float, lot_size: float) -> Steps:
+def find_missing_for_distance(view: PerpetualView, symbol: str, distance: float) -> float:
+    """Return the quote units that bring the liquidation ``distance`` of the mark away."""
+    position = view.position(symbol)
+    kept = view.maintenance(position.notional * _find_worse(view, symbol, distance), symbol)
+    needed = distance * position.notional + kept + _find_others(view, symbol)
+    return max(needed - position.margin, 0.0)
+
+
+def find_ratio_at(view: PerpetualView, symbol: str, distance: float) -> float:
+    """Return the margin ratio at which the liquidation will be ``distance`` of the mark away.
+
+    Funding moves the price of it, and leaves the ratio. nan where nothing liquidates the position.
+    """
+    position = view.position(symbol)
+    mark, end = position.mark_price, position.liquidation_price
+    change = end / _find_worse(view, symbol, distance) / mark
+    gained = (change - 1.0) * mark * position.quantity
+    kept = view.maintenance(position.notional * change, symbol) + _find_others(view, symbol)
+    return kept / (position.margin + gained)
+
+
+def _find_others(view: PerpetualView, symbol: str) -> float:
+    """Return the maintenance margin of what shares the margin of a position."""
+    position = view.position(symbol)
+    return position.maintenance - view.maintenance(position.notional, symbol)
+
+
+def _find_worse(view: PerpetualView, symbol: str, distance: float) -> float:
+    return 1.0 - distance if view.position(symbol).quantity > 0.0 else 1.0 + distance
+
+
+def _reduce(position: PositionView, closed: float, lot_size: float) -> Steps:
     held = abs(position.quantity)
     quantity = min(closed / position.mark_price, held)
     if lot_size > 0.0:
         quantity = min(ceil(quantity / lot_size - _NEARLY) * lot_size, held)
-    back = 0.0
-    if position.is_isolated and quantity < held:
-        released = position.margin * quantity / held - fee * quantity * position.mark_price
-        back = max((1.0 - CUSHION) * released, 0.0)
-    return Steps(-quantity if position.quantity > 0.0 else quantity, back)
+    return Steps(-quantity if position.quantity > 0.0 else quantity)
 
 
 def _increase(position: PositionView, leverage: float, fee: float) -> Steps:

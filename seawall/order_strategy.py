@@ -13,8 +13,7 @@ from seawall.bt_orders import EXECTYPES, describe, limit_of, see_order, to_datet
 from seawall.deleveraging import to_leverage
 from seawall.journal import JournalKind
 from seawall.observation import FillSeen, Observation, OpenOrder
-from seawall.perpetual_action import AddMargin, TargetLeverage
-from seawall.perpetual_view import PerpetualView
+from seawall.perpetual_action import TargetLeverage
 from seawall.units import is_perpetual
 
 
@@ -39,8 +38,6 @@ class OrderStrategy(bt.Strategy):
         self._targets: dict[str, tuple[object, Any]] = {}
         self._fresh_fills: list[FillSeen] = []
         self._step = -1
-        self._margin_back: dict[int, float] = {}  # by order: what goes back into isolated margin
-        self._put_back_step: dict[str, int] = {}
         self._reason = ""  # of the decision that is being carried out
 
     # What has to be overridden --------------------------------------------------------------------
@@ -77,17 +74,12 @@ class OrderStrategy(bt.Strategy):
         self._trade(symbol, quantity if gap > 0 else -quantity, weight, wishes)
 
     def _lever(self, target: TargetLeverage, observation: Observation) -> None:
-        """Trade towards a leverage.
-
-        What comes back of an isolated margin is put in again when the trade is done; until that has
-        happened the leverage is not what it will be, and no other target is taken.
-        """
+        """Trade towards a leverage; what it sets free of an isolated margin stays in it."""
         symbol, view = target.symbol, observation.perpetual
         if view is None:
             self._record("refused", describe(target), symbol=symbol, reason=NO_FUTURES)
             return
-        is_put_back = self._put_back_step.get(symbol) == self._step
-        if is_put_back or self._is_on_its_way(symbol, target):
+        if self._is_on_its_way(symbol, target):
             return
         steps = to_leverage(view, symbol, target.leverage)
         if steps.why_not:
@@ -95,10 +87,8 @@ class OrderStrategy(bt.Strategy):
         if steps.quantity == 0:
             return
         reduces = steps.quantity * observation.quantities[symbol] < 0
-        wishes = {"reduce_only": True} if reduces else {"fit_to_cash": True}
-        order = self._trade(symbol, steps.quantity, target, wishes)
-        if steps.margin > 0:
-            self._margin_back[order.ref] = steps.margin
+        wishes = {"reduce_only": True, "keep_margin": True} if reduces else {"fit_to_cash": True}
+        self._trade(symbol, steps.quantity, target, wishes)
 
     def _is_on_its_way(self, symbol: str, target: object) -> bool:
         """Return whether an order for a target is alive; one for another target is cancelled."""
@@ -204,20 +194,6 @@ class OrderStrategy(bt.Strategy):
             self._alive[order.ref] = order
         else:
             self._alive.pop(order.ref, None)
-            if order.ref in self._margin_back:
-                self._put_back(order, self._margin_back.pop(order.ref))
-
-    def _put_back(self, order: Any, amount: float) -> None:
-        """Return to an isolated position the margin that a trade has set free."""
-        symbol: str = order.data._name  # noqa: SLF001 - backtrader's public name of a feed
-        view: PerpetualView | None = self.broker.see_perpetual()
-        if view is None or not order.executed.size or not view.position(symbol).quantity:
-            return
-        filled = abs(order.executed.size / order.created.size)
-        amount = min(amount * filled, view.withdrawable)
-        if amount > 0:
-            self.broker.ask(AddMargin(symbol=symbol, amount=amount), _BACK)
-            self._put_back_step[symbol] = self._step + 1
 
     def _open_orders(self) -> tuple[OpenOrder, ...]:
         return tuple([see_order(order) for order in self._alive.values() if order.alive()])
@@ -228,7 +204,6 @@ class OrderStrategy(bt.Strategy):
         return fresh
 
 
-_BACK = "margin that the trade has set free"
 NO_FUTURES = 'there is no futures account: set execution.fills to "exchange"'
 _NO_PRICE = "an order needs a price and equity > 0: the symbol has not traded yet"
 _MARGIN = "backtrader's own fill rules: not enough cash at the open it is filled at"

@@ -59,7 +59,7 @@ class AddMargin:
 
     It comes out of the futures wallet, and what that lacks out of the spot wallet, with the time
     and cost of a transfer. What is taken back goes into the spot wallet. For a cross position the
-    futures wallet is the margin.
+    futures wallet is the margin. At an open it comes after the orders that are due there.
 
     Raises:
         AgentError: the amount is 0 or no number.
@@ -82,7 +82,7 @@ class TargetLeverage:
     """Trade a position to so many times the margin that backs it; 0.0 closes it.
 
     It keeps its side. The margin is the isolated one with its unrealised profit, or the margin
-    balance of the cross account.
+    balance of the cross account. What a reduction sets free of an isolated margin stays behind it.
 
     Raises:
         AgentError: the leverage is no finite number >= 0.

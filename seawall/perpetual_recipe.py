@@ -73,12 +73,13 @@ class TransferSection(Section):
     """Moving money between the venues of one account.
 
     Attributes:
-        delay, cost: between spot and perpetual; the cost in quote units each time.
+        delay, cost: between spot and perpetual of one exchange, which is immediate: it is done at
+            the next open, like a market order; the cost in quote units each time.
         loan_delay, loan_cost: to and from the wallet of a loan, which is on a chain; the exchange's
             withdrawal fee or the chain's gas, in quote units each time.
     """
 
-    delay: str = "1s"
+    delay: str = "0s"
     cost: NotNegative = 0.0
     loan_delay: str = "15m"
     loan_cost: NotNegative = 5.0

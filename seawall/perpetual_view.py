@@ -85,6 +85,13 @@ class PositionView:
         return abs(self.mark_price - self.liquidation_price) / self.mark_price
 
 
+_Parts = tuple[  # contracts; account, positions, marks, tables; rates, next stamps, money, events
+    Mapping[str, Contract],
+    FloatArray, FloatArray, FloatArray, FloatArray,
+    FloatArray, Mapping[str, int], float, float, bool,
+]  # fmt: skip
+
+
 class PerpetualView:
     """A futures account at one moment.
 
@@ -99,23 +106,11 @@ class PerpetualView:
         is_liquidated: whether a liquidation struck since the agent was last asked.
     """
 
-    __slots__ = (
-        "_account", "_marks", "_next", "_positions", "_rates", "_tables", "contracts",
-        "is_liquidated", "on_the_way", "reserve",
-    )  # fmt: skip
+    __slots__ = ("_parts",)
 
-    _account: FloatArray
-    _positions: FloatArray
-    _marks: FloatArray
-    _tables: FloatArray
-    _rates: FloatArray
-    _next: Mapping[str, int]
-    contracts: Mapping[str, Contract]
-    reserve: float
-    on_the_way: float
-    is_liquidated: bool
+    _parts: "_Parts"
 
-    def __init__(
+    def __init__(  # built for each bar, it has to be quick: one field is set, not ten
         self,
         *,
         contracts: Mapping[str, Contract],
@@ -129,23 +124,60 @@ class PerpetualView:
         on_the_way: float = 0.0,
         is_liquidated: bool = False,
     ) -> None:
-        put = object.__setattr__
-        put(self, "contracts", MappingProxyType(dict(contracts)))
-        put(self, "_account", account)
-        put(self, "_positions", positions)
-        put(self, "_marks", marks)
-        put(self, "_tables", tables)
-        put(self, "_rates", funding_rates)
-        put(self, "_next", next_funding_ms)
-        put(self, "reserve", reserve)
-        put(self, "on_the_way", on_the_way)
-        put(self, "is_liquidated", is_liquidated)
+        if type(contracts) is not MappingProxyType:
+            contracts = MappingProxyType(dict(contracts))
+        arrays = (account, positions, marks, tables)
+        others = (funding_rates, next_funding_ms, reserve, on_the_way, is_liquidated)
+        object.__setattr__(self, "_parts", (contracts, *arrays, *others))
+
+    @classmethod
+    def of(cls, parts: "_Parts") -> "PerpetualView":
+        """Return a view of what is given as it is kept, without a look at it: the quick way."""
+        view = object.__new__(cls)
+        object.__setattr__(view, "_parts", parts)
+        return view
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be deleted")
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Every contract of the market, by symbol."""
+        return self._parts[0]
+
+    @property
+    def reserve(self) -> float:
+        """Quote units on the spot side, free to be moved."""
+        return self._parts[7]
+
+    @property
+    def on_the_way(self) -> float:
+        """Quote units sent to or from the wallet that have not arrived."""
+        return self._parts[8]
+
+    @property
+    def is_liquidated(self) -> bool:
+        """Whether a liquidation struck since the agent was last asked."""
+        return self._parts[9]
+
+    @property
+    def _account(self) -> FloatArray:
+        return self._parts[1]
+
+    @property
+    def _positions(self) -> FloatArray:
+        return self._parts[2]
+
+    @property
+    def _marks(self) -> FloatArray:
+        return self._parts[3]
+
+    @property
+    def _tables(self) -> FloatArray:
+        return self._parts[4]
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -237,8 +269,8 @@ class PerpetualView:
             marks=self._marks,
             tables=self._tables,
             reserve=reserve,
-            funding_rates=self._rates,
-            next_funding_ms=self._next,
+            funding_rates=self._parts[5],
+            next_funding_ms=self._parts[6],
             on_the_way=on_the_way,
             is_liquidated=self.is_liquidated,
         )
@@ -249,11 +281,12 @@ class PerpetualView:
 
     def funding_rate(self, symbol: str | None = None) -> float:
         """Return the last funding rate that was settled; nan before the first."""
-        return float(self._rates[self._find(symbol).row]) if len(self._rates) else nan
+        rates = self._parts[5]
+        return float(rates[self._find(symbol).row]) if len(rates) else nan
 
     def next_funding_ms(self, symbol: str | None = None) -> int:
         """Return when funding is settled next."""
-        return self._next[self._find(symbol).symbol]
+        return self._parts[6][self._find(symbol).symbol]
 
     def _find(self, symbol: str | None) -> Contract:
         if symbol is None:

@@ -123,13 +123,14 @@ class Result:
             empty without one. Columns ``*_best`` are of the run resolved for the better.
         liquidations, transactions: of a loan, one row each.
         perpetual: index ``time``; the futures account at the start and each close, equity per
-            venue, margin ratio, and by contract ``mark:SYMBOL``, ``quantity:``, ``entry:`` and
-            ``liquidation_price:``; empty without perpetuals. ``*_best`` as for ``loan``.
+            venue and on the way between them, margin ratio, and by contract ``mark:SYMBOL``,
+            ``mark_high:``, ``mark_low:``, ``quantity:``, ``entry:``, ``liquidation_price:``; empty
+            without perpetuals. ``*_best`` as for ``loan``.
         margin_liquidations, funding, transfers: of the futures account, one row each.
         parts: of the change of the equity of a loan or of an account with perpetuals; they add up
             to it.
         judgement: of a loan or a guarded position beside doing nothing and hindsight, where
-            ``seawall run`` sought them: ``seawall.analysis.protection.Judgement`` as plain values.
+            ``seawall run`` sought them: ``seawall.analysis.judgement.Judgement`` as plain values.
         other: the run resolved for the better by itself; not stored.
     """
 

@@ -9,7 +9,7 @@ overrides ``permit``; everything that happens is in the journal.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from seawall.action import Action, Cancel, Order, TargetWeight, to_json
 from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
@@ -17,7 +17,6 @@ from seawall.bt_orders import describe
 from seawall.errors import AgentError, RecipeError, SeawallError
 from seawall.journal import Journal, JournalKind
 from seawall.loan_view import LoanView
-from seawall.market.series import TimeArray
 from seawall.observation import Observation, SignalWindow, Window
 from seawall.order_strategy import NO_FUTURES, OrderStrategy
 from seawall.perpetual_action import PERPETUAL_ACTIONS, TargetLeverage
@@ -27,6 +26,18 @@ from seawall.units import is_perpetual
 _NEVER_MS = 1 << 62
 
 
+class Steps(Protocol):
+    """Whole numbers by step: an array, or what grows while the market goes on."""
+
+    def tolist(self) -> list[int]:
+        """Return them as a list; what grows returns itself."""
+        ...
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return one of them, or several."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
     """What one run hands to its strategy.
@@ -34,7 +45,8 @@ class Session:
     Attributes:
         agent, info: who decides, and what it is told before the first bar.
         windows, signals: by symbol and by name; only what was revealed can be read from them.
-        clock_ms: int64, shape (n_steps,), when each step is: the close stamps of all bars.
+        clock_ms: int64, shape (n_steps,), when each step is: the close stamps of all bars. A live
+            session's grows step by step.
         n_closed: by symbol, int64 of shape (n_steps,): how many of its bars have closed by then.
         since_ms: bars that open earlier are warm-up: seen, not traded.
         embargo_ms: how much of the latest history ``fit`` must not see.
@@ -46,8 +58,8 @@ class Session:
     info: AgentInfo
     windows: Mapping[str, Window]
     signals: Mapping[str, SignalWindow]
-    clock_ms: TimeArray
-    n_closed: Mapping[str, TimeArray]
+    clock_ms: Steps
+    n_closed: Mapping[str, Steps]
     since_ms: int
     journal: Journal
     embargo_ms: int = 0

@@ -17,7 +17,7 @@ SIMULATED_ONES = [name for name, r in RECIPES.items() if r.market.venue == SIMUL
 CRASHES = [name for name in RECIPES if name.startswith("crash_")]
 GUARDED = [name for name in RECIPES if name.startswith(("margin_2", "long_5x_"))]
 FUTURES = [name for name in RECIPES if name.startswith("futures_2")]
-CARRIES = [name for name in RECIPES if name.startswith("carry_")]
+CARRIES = [name for name in RECIPES if name.startswith(("carry_btc", "carry_eth"))]
 NEAREST = "assumption: the leverage brackets of ETH/USDT:USDT 2024-10-24 stand for"
 BUILT = "assumption: the mark of ETH/USDT:USDT is built from its candles and those of spot"
 

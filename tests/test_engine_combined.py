@@ -195,6 +195,16 @@ def test_transfers_that_cannot_be_are_said_to_be_none(tmp_path: Path) -> None:
     assert result.loan["wallet_USDC"].iloc[-1] == pytest.approx(500 + 1_995)
 
 
+def test_the_same_money_is_not_sent_twice(tmp_path: Path) -> None:
+    """A reserve with WETH in it allows 4,500 twice; of 5,000 USDC the second gets 500."""
+    both = tuple(Transfer(source="loan", target="spot", amount=4_500.0) for _ in range(2))
+    settings = {"loan.wallet": {"USDC": 5_000.0, "WETH": 3.0}}
+    result, _ = play(tmp_path, FLAT, {0: both}, settings=settings)
+    assert any("loan can spare no more than 500" in one for one in texts(result, "reduced"))
+    assert list(result.transfers["amount"]) == pytest.approx([4_500.0, 500.0])
+    assert result.loan["wallet_USDC"].iloc[-1] == 0.0
+
+
 def test_a_loan_that_pays_first_leaves_less_to_send(tmp_path: Path) -> None:
     """What lands in the meantime takes its part: a repayment at the same open comes second."""
     plan: Plan = {

@@ -1,12 +1,14 @@
 """A whole run on hand-made bars: headline, band, benchmark, limits, and when a fill is booked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
 import backtrader as bt
 import numpy as np
 import pytest
+from perpetual_runs import ETH, SINCE, make_recipe, to_candles
 
 import seawall
 from seawall.action import Action, Order
@@ -20,9 +22,11 @@ from seawall.errors import AgentError, RecipeError
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
+from seawall.perpetual_action import AddMargin
 from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import HOUR_MS, to_time_ms
+from seawall.workspace import find_recipe
 
 SYMBOL = "BTC/USDT"
 START_MS = to_time_ms("2024-01-01")
@@ -299,3 +303,83 @@ def test_the_exit_that_is_cancelled_goes_when_the_other_fills(tmp_path: Path) ->
     journal = play(tmp_path, [FLAT, FLAT, FLAT, fall, fall], Bracketed()).journal
     assert {"filled", "cancelled"} <= set(journal["kind"])
     assert journal["time_ms"].is_monotonic_increasing
+
+
+def test_coarser_bars_of_a_perpetual_are_read_and_its_own_are_traded() -> None:
+    """Lock-in: the coarse feed stood in the account's place, and no order filled."""
+    recipe = Recipe.from_file(find_recipe("futures_demo")).with_settings(
+        {"market.until": "2025-02-01", "market.higher_timeframes": ["4h"]}
+    )
+    result = seawall.run(recipe, agent=lambda _: 1.0)
+    assert set(result.fills["symbol"]) == {"ETH/USDT:USDT"}
+    assert result.perpetual["quantity:ETH/USDT:USDT"].iloc[-1] > 0
+
+
+def test_a_guard_without_a_position_is_refused() -> None:
+    """The job of guarding one needs one."""
+    with pytest.raises(RecipeError, match="guards a position, the recipe has none"):
+        seawall.run(make_recipe("margin_protection", 6))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"agent.name": "agents.reduce_at_margin_ratio"}, "guards a leveraged position"),
+        ({"agent.name": "agents.close_at"}, "guards a loan, the recipe has none"),
+        ({"agent.name": "agents.funding_threshold"}, "answers for another kind of job"),
+        ({"execution.fills": "stock"}, "execution.fills is 'stock'"),
+        ({"execution.decide_at": "open"}, "execution.decide_at is 'open'"),
+        ({"execution.fill": "close"}, "execution.fill is 'close'"),
+    ],
+)
+def test_what_does_not_fit_a_futures_account_is_refused(
+    settings: dict[str, object], message: str
+) -> None:
+    """One line each, before any data are read."""
+    recipe = Recipe.from_file(find_recipe("futures_demo")).with_settings(settings)
+    with pytest.raises(RecipeError, match=message) as caught:
+        seawall.run(recipe)
+    assert "\n" not in str(caught.value)
+
+
+class _AddsAll:
+    """Puts the whole reserve behind its position at the third close."""
+
+    guards = "margin"
+
+    def decide(self, observation: Observation) -> Decision | None:
+        """Return what it adds, if there is still something to add to."""
+        account = observation.perpetual
+        is_third = observation.time_ms == to_time_ms(SINCE) + 3 * HOUR_MS
+        if account is None or not (is_third and account.positions):
+            return None
+        return Decision(actions=(AddMargin(symbol=ETH, amount=1_000.0),))
+
+
+def test_the_worse_pass_of_a_guarded_position_is_the_headline(tmp_path: Path) -> None:
+    """Although the better one ends lower here: it lives through the wick, and loses its reserve.
+
+    A 5x long from 2,000 is liquidated near 1,606. The wick to 1,500 in the second hour takes it in
+    the worst pass, with 1,000 of reserve left; in the best one the reserve goes into it, and of the
+    1,400 the fall to 1,000 takes 1,000.
+    """
+    recipe = make_recipe(
+        "margin_protection",
+        6,
+        settings={
+            "perpetual.position": {"symbol": ETH, "quantity": 1.0},
+            "perpetual.margin": "isolated",
+            "account.cash": 1_000.0,
+        },
+    )
+    bars = to_candles(ETH, [2_000.0, 2_000.0, 2_000.0, 2_000.0, 1_000.0, 1_000.0])
+    low = bars.low.copy()
+    low[1] = 1_500.0
+    catalog = Catalog(tmp_path)
+    catalog.write(replace(bars, low=low), fetched_ms=None)
+    result = seawall.run(recipe, agent=_AddsAll(), catalog=catalog)
+    other = result.other
+    assert other is not None
+    assert result.equity["equity"].iloc[-1] == pytest.approx(1_000.0)
+    assert other.equity["equity"].iloc[-1] == pytest.approx(400.0)
+    assert result.margin_liquidations["price"].iloc[0] == pytest.approx(1_606.4, abs=0.1)

@@ -172,12 +172,12 @@ def test_two_pairs_share_what_one_number_says(carry: Run) -> None:
 def test_a_leg_that_fails_does_not_leave_the_other_naked(carry: Run) -> None:
     """No order of the perpetual is large enough for the exchange: the coin is sold at the next bar.
 
-    Bought at the third open, sold at the fourth, noted, and for a day not tried again: the margin
+    Bought at the second open, sold at the third, noted, and for a day not tried again: the margin
     goes back meanwhile, and is sent once more.
     """
     refused = {"instruments": {ETH: {"min_notional": 1e9}}}
     job = carry(once(1.0), [2_000.0] * 34, **refused)
-    assert [hour for hour, _ in job.fills(SPOT)] == [3, 4, 30, 31]
+    assert [hour for hour, _ in job.fills(SPOT)] == [2, 3, 28, 29]
     assert legs(job) == (0.0, 0.0)
     assert job.texts("note")[0] == "the legs differ: 3.322 of coin, 0 sold short"
     assert job.broker.getvalue() == pytest.approx(10_000.0)

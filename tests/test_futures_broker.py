@@ -224,6 +224,23 @@ def test_margin_that_arrives_in_time_saves_a_position() -> None:
     assert saved.rules == ["market"]
 
 
+def test_margin_is_added_out_of_what_the_orders_of_the_same_open_set_free() -> None:
+    """Isolated, nothing else there: half of 500 is closed at 96, and 1,500 back the rest at 92.
+
+    2,500 of 5,000 come back less the loss of 1,000. 4,000 behind 250 at 100 end at 88.42, where
+    25,000 - 4,000 = 237.5 p; 2,500 alone at 94.74.
+    """
+    section = make_section(margin="isolated")
+    rows = [FLAT, FLAT, flat(96.0), (96.0, 96.0, 92.0, 92.0), flat(92.0)]
+    more = ask(AddMargin(symbol=PERP, amount=1_500.0))
+    both = {1: buy(500), 3: lambda s: (more(s), sell(250)(s))}
+    alone = {1: buy(500), 3: sell(250)}
+    saved = run(rows, both, section=section, cash=5_000.0)
+    assert saved.rules == ["market", "market"]
+    assert saved.strategy.views[-1].position().margin == pytest.approx(4_000.0 - 2_000.0)
+    assert run(rows, alone, section=section, cash=5_000.0).rules[-1] == "liquidation"
+
+
 def test_leverage_is_set_before_the_orders_that_come_with_it() -> None:
     """At 10x 1,000 carry 100 ETH, at 15x 150."""
     script = {1: lambda s: (s.broker.ask(SetLeverage(symbol=PERP, leverage=15.0)), s.buy(size=140))}

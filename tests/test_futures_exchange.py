@@ -317,6 +317,7 @@ def wishes(draw: st.DrawFn) -> dict[str, Any]:
         "exectype": kind,
         "reduce_only": draw(st.booleans()),
         "trigger": draw(st.sampled_from(["last", "mark"])),
+        "keep_margin": draw(st.booleans()),
     }
     if kind in (LIMIT, STOP, STOP_LIMIT):
         wish["price"] = draw(st.sampled_from([80.0, 95.0, 105.0, 125.0]))

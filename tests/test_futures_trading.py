@@ -196,23 +196,37 @@ def test_a_target_leverage_without_a_position_is_refused(trade: Run) -> None:
     assert not job.reasons("refused")
 
 
-def test_the_margin_of_what_an_isolated_position_sheds_goes_back_in(trade: Run) -> None:
-    """5 ETH at 5x have 2,000 of margin; to 2.5x sells 2.5, and 98 % of the 1,000 return.
+def test_the_margin_of_what_an_isolated_position_sheds_stays_in_it(trade: Run) -> None:
+    """5 ETH at 5x have 2,000 of margin; to 2.5x sells 2.5, and the 1,000 set free back the rest.
 
-    Asked for the same at every bar, it is not reduced again while the margin is on its way: 1,980
-    of margin behind 5,000 are 2.525x, and then 0.025 ETH more are sold.
+    Asked for the same at every bar, nothing more is traded: 5,000 over 2,000 are 2.5x.
     """
     isolated = {"perpetual.margin": "isolated", "perpetual.leverage": 5.0}
     down = [TargetLeverage(symbol=ETH, leverage=2.5)]
     job = trade(in_turn(1.0, down, down, None), STILL[:5], **isolated)
     assert job.fills() == [(1, 5.0), (2, -2.5)]
     position = job.view.position(ETH)
-    assert position.margin == pytest.approx(1_980.0)
-    assert job.view.wallet == pytest.approx(8_020.0)
+    assert position.margin == pytest.approx(2_000.0)
+    assert job.view.wallet == pytest.approx(8_000.0)
+    assert "margin of 1000 backs what is left" in job.texts("done")
     job = trade(in_turn(1.0, down, down, down), STILL[:6], **isolated)
-    ((hour, quantity),) = job.fills()[2:]
-    assert hour == 4
-    assert quantity == pytest.approx(-0.025)
+    assert job.fills() == [(1, 5.0), (2, -2.5)]
+
+
+def test_what_a_capped_order_sets_free_backs_what_is_left_fill_by_fill(trade: Run) -> None:
+    """A bar fills half of what is to be sold: after each fill all 2,000 of margin are behind it.
+
+    2.5 of 5 ETH in two bars of 1.25: 7,500 over 2,000 are 3.75x, then 2.5x.
+    """
+    settings = {
+        "perpetual.margin": "isolated", "perpetual.leverage": 5.0,
+        "execution.participation_cap": 1.25e-6,
+    }  # fmt: skip
+    down = [TargetLeverage(symbol=ETH, leverage=2.5)]
+    job = trade(in_turn(1.0, None, None, None, down), STILL, **settings)
+    assert [quantity for _, quantity in job.fills()] == [1.25, 1.25, 1.25, 1.25, -1.25, -1.25]
+    assert job.view.position(ETH).margin == pytest.approx(2_000.0)
+    assert job.texts("done").count("margin of 500 backs what is left") == 1
 
 
 def test_other_requests_reach_the_exchange(trade: Run) -> None:

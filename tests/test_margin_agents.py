@@ -53,13 +53,19 @@ def test_a_guard_without_an_account_says_what_it_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_sleeps_while_the_position_is_safe(name: str) -> None:
-    """At a margin ratio of 0.02 it sends nothing and is woken by the ratio alone; nor when flat."""
+    """At 5x it sends nothing and is woken by the ratio alone; nor when flat.
+
+    15 % from its end it has 0.4 % of the mark there, and of it 15 % of 99.6 % more: 0.0261.
+    """
     decision = ask(make(name), make_view())
     assert not decision.actions
     assert decision.wake is not None
     if name != "do_nothing":
-        assert decision.wake.ratio_above == 0.05
+        assert decision.wake.ratio_above == pytest.approx(0.004 / (0.004 + 0.15 * 0.996))
         assert decision.wake.after_ms is None
+        decision = ask(make(name, trigger=0.05, target=0.02), make_view())
+        assert decision.wake is not None
+        assert decision.wake.ratio_above == 0.05
     flat = ask(make(name), make_view(quantity=0.0))
     assert not flat.actions
     assert flat.wake is not None
@@ -74,6 +80,39 @@ def test_a_guard_acts_where_it_wanted_to_be_woken_and_not_before(name: str) -> N
     assert ratio == pytest.approx(64.6 / 150.0)
     assert ask(make(name, trigger=ratio * 0.999, target=0.2), view).actions
     assert not ask(make(name, trigger=ratio * 1.001, target=0.2), view).actions
+
+
+@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_guard_acts_at_a_distance_and_not_before(name: str, side: float) -> None:
+    """A long of 2,000 ends at 16,000 / 9.96, a short at 24,000 / 10.04: 12 % from there it acts."""
+    end = 24_000.0 / 10.04 if side < 0 else 16_000.0 / 9.96
+    for distance, acts in ((0.119, True), (0.121, False)):
+        mark = end / (1.0 - side * distance)
+        view = make_view(quantity=side * 10.0, mark=mark, reserve=1_000.0)
+        decision = ask(make(name, distance=0.12), view)
+        assert bool(decision.actions) == acts
+        assert decision.wake is not None
+        if not acts:
+            assert (decision.wake.ratio_above or 0.0) > view.position().margin_ratio
+    assert decision.reason == ""
+
+
+def test_a_guard_says_how_near_the_end_is() -> None:
+    """1,606.4 is 10.8 % below 1,800."""
+    decision = ask(make("reduce_at_margin_ratio"), make_view(mark=1_800.0))
+    assert decision.reason == "liquidation is 10.8% away, nearer than 15.0%"
+    (action,) = decision.actions
+    assert isinstance(action, TargetLeverage)
+    assert action.leverage == pytest.approx(1.0 / (0.3 + 0.004 * 0.7))
+
+
+def test_a_position_that_nothing_liquidates_is_left_alone() -> None:
+    """A long that is paid in full has no price of liquidation: look again in a day."""
+    decision = ask(make("reduce_at_margin_ratio"), make_view(leverage=1.0, wallet=0.0))
+    assert not decision.actions
+    assert decision.wake is not None
+    assert decision.wake.after_ms == DAY_MS
 
 
 def test_margin_is_added_until_the_target() -> None:
@@ -136,6 +175,9 @@ def test_a_guard_can_be_told_which_contract(name: str) -> None:
     [
         ("add_margin_at_ratio", {"trigger": 0.2, "target": 0.3}, "agent.target must be below"),
         ("reduce_at_margin_ratio", {"trigger": 1.5}, "agent.trigger must be a number"),
+        ("reduce_at_margin_ratio", {"trigger": 0.5}, "one of them is missing: give both"),
+        ("add_margin_at_ratio", {"distance": 0.95}, "agent.distance must be a number"),
+        ("add_margin_at_ratio", {"distance": 0.4}, "agent.target_distance must be above"),
         ("reduce_at_margin_ratio", {"target": 0.0}, "agent.target must be a number"),
         ("fixed_leverage", {"leverage": 0.0}, "agent.leverage must be a number"),
         ("fixed_leverage", {"side": "up"}, "agent.side must be one of 'long', 'short'"),

@@ -99,6 +99,45 @@ def test_a_guard_saves_what_it_is_given(
         assert job.view.margin_ratio < 0.5
 
 
+@pytest.mark.parametrize("fee_bps", [0.0, 5.0])
+def test_reducing_an_isolated_position_takes_it_to_its_target_within_one_bar(
+    guard: Run, fee_bps: float
+) -> None:
+    """At 1,700 the ratio of 68 / 1,000 is above 0.05; 0.02 is 0.4 % of 5x, which it has at once.
+
+    In the bar in which it is reduced the mark falls to 1,590, below the 1,606.4 at which it would
+    have ended; without a fee 5,000 of notional are kept on the 1,000.
+    """
+    agent = make("reduce_at_margin_ratio", trigger=0.05, target=0.02)
+    settings = {"perpetual.taker_fee_bps": fee_bps}
+    still = guard(agent, [2_000.0, 1_900.0, 1_700.0, 1_700.0], **settings)
+    ((_, quantity),) = still.fills()
+    wanted = (68.0 - 20.0) / (0.004 - 0.02 * fee_bps * 1e-4) / 1_700.0
+    assert -quantity == pytest.approx(wanted, abs=1e-3)  # on the lot
+    assert still.view.position().real_leverage == pytest.approx(5.0, rel=1e-3)
+    assert still.view.wallet == pytest.approx(0.0, abs=1e-9)
+    falls = guard(agent, [2_000.0, 1_900.0, 1_700.0, 1_590.0], **settings)
+    assert not falls.broker.futures.events
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_guard_with_a_distance_is_woken_where_it_acts(guard: Run, side: float) -> None:
+    """Long 5x: 15 % above 1,606.4 is 1,889.9, short: 15 % below 2,390.4 is 2,078.6; not before.
+
+    Then it is 30 % away: a leverage of 1 / (0.3 + 0.4 % of 0.7, or of 1.3).
+    """
+    for move, acts in ((105.0 if side > 0 else 75.0, False), (115.0 if side > 0 else 85.0, True)):
+        price = 2_000.0 - side * move
+        job = guard(
+            make("reduce_at_margin_ratio"), [2_000.0, price, price],
+            **{"perpetual.position.quantity": side * 10.0},
+        )  # fmt: skip
+        assert bool(job.fills()) == acts
+    leverage = 1.0 / (0.3 + 0.004 * (1.0 - side * 0.3))
+    assert job.view.position().real_leverage == pytest.approx(leverage, rel=1e-3)
+    assert job.view.position().distance == pytest.approx(0.3, rel=2e-3)
+
+
 def test_a_bare_number_is_the_leverage_of_the_guarded_position(guard: Run) -> None:
     """2.5x of 4,000 are 10,000: 5 ETH are sold; 0.0 closes what is left."""
     job = guard(in_turn(2.5), STILL, [BTC, SPOT])

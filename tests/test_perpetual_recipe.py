@@ -30,12 +30,12 @@ def test_contracts_differ_where_they_say_so() -> None:
 
 
 def test_durations_are_read() -> None:
-    """Eight hours of funding; a second to move money, 0 where it says so, a chain's 15 minutes."""
+    """Eight hours of funding; money moves at once on an exchange, in 15 minutes over a chain."""
     section = PerpetualSection()
     assert section.funding.interval_ms == 8 * 3_600_000
-    assert (section.transfer.delay_ms, section.transfer.loan_delay_ms) == (1_000, 900_000)
-    now = section.transfer.model_copy(update={"delay": "0", "loan_delay": "0s"})
-    assert (now.delay_ms, now.loan_delay_ms) == (0, 0)
+    assert (section.transfer.delay_ms, section.transfer.loan_delay_ms) == (0, 900_000)
+    other = section.transfer.model_copy(update={"delay": "1s", "loan_delay": "0"})
+    assert (other.delay_ms, other.loan_delay_ms) == (1_000, 0)
 
 
 def test_the_section_is_part_of_what_identifies_a_run() -> None:

@@ -8,11 +8,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from perpetual_views import BTC, ETH, TAKER_FEE, make_view, show
 
-from seawall.deleveraging import CUSHION, TOLERANCE, find_missing, to_leverage, to_ratio
+from seawall.deleveraging import (
+    TOLERANCE,
+    find_missing,
+    find_missing_for_distance,
+    find_ratio_at,
+    to_distance,
+    to_leverage,
+    to_ratio,
+)
 from seawall.errors import AgentError
 from seawall.perpetual_view import PerpetualView
 from seawall.venues.perpetual import positions
-from seawall.venues.perpetual.margin import find_margin_ratio
+from seawall.venues.perpetual.layout import MARGIN, WALLET
+from seawall.venues.perpetual.margin import find_liquidation_price, find_margin_ratio
 
 
 def test_a_position_is_shown_with_its_margin() -> None:
@@ -75,7 +84,7 @@ def test_what_is_seen_is_frozen_and_names_what_is_not_there() -> None:
     """An agent cannot set or delete a part, and a wrong symbol is said."""
     view = make_view()
     with pytest.raises(AgentError, match="frozen"):
-        view.reserve = 5.0
+        view.reserve = 5.0  # type: ignore[misc]
     with pytest.raises(AgentError, match="frozen"):
         del view.reserve
     with pytest.raises(AgentError, match=r"no perpetual 'ETH/USDT'"):
@@ -96,18 +105,24 @@ moves = st.floats(-0.1, 0.1)
 leverages = st.floats(2.0, 8.0)
 
 
-def play(view: PerpetualView, quantity: float, margin: float) -> PerpetualView:
-    """Return the account after a trade at the mark with its fee, and margin put back."""
+def play(view: PerpetualView, quantity: float, *, mark: float | None = None) -> PerpetualView:
+    """Return the account after a trade at the mark with its fee that keeps its margin.
+
+    ``mark``: where the first contract's mark goes after it.
+    """
     account, held = view._account.copy(), view._positions.copy()
-    mark, tables = view.mark(), view._tables
-    positions.trade(account, held, 0, quantity, mark, abs(quantity) * mark * TAKER_FEE)
-    if margin:
-        positions.add_margin(account, held, 0, margin, view._marks, tables)
+    now, tables, before = view.mark(), view._tables, view.wallet
+    positions.trade(account, held, 0, quantity, now, abs(quantity) * now * TAKER_FEE)
+    freed = float(account[WALLET]) - before
+    if freed > 0:
+        positions.add_margin(account, held, 0, freed, view._marks, tables)
+    marks = view._marks.copy()
+    marks[0] = now if mark is None else mark
     return PerpetualView(
         contracts=view.contracts,
         account=account,
         positions=held,
-        marks=view._marks,
+        marks=marks,
         tables=tables,
         reserve=view.reserve,
         funding_rates=np.array([0.0, 0.0]),
@@ -131,21 +146,14 @@ def make_moved(
 def test_a_trade_reaches_the_leverage_it_was_made_for(
     size: float, side: float, move: float, leverage: float, share: float
 ) -> None:
-    """Of a cross account exactly, fee included; of an isolated position to what is not counted on.
-
-    ``CUSHION`` of the margin that comes back stays in the wallet: the leverage ends above its
-    target by at most as much.
-    """
+    """Cross or isolated, fee included: an order that keeps its margin meets it exactly."""
     for isolated in (False, True):
         view = make_moved(size, side, move, leverage, isolated=isolated)
         target = share * view.position().real_leverage
         steps = to_leverage(view, ETH, target)
         assert steps.quantity * side < 0
-        reached = play(view, steps.quantity, steps.margin).position().real_leverage
-        if isolated:
-            assert target * (1 - 1e-9) <= reached <= target / (1 - CUSHION) * (1 + 1e-9)
-        else:
-            assert reached == pytest.approx(target, rel=1e-9)
+        reached = play(view, steps.quantity).position().real_leverage
+        assert reached == pytest.approx(target, rel=1e-9)
 
 
 @given(size=sizes, side=sides, move=moves, leverage=leverages, factor=st.floats(1.01, 3.0))
@@ -157,7 +165,7 @@ def test_a_leverage_is_raised_too(
     view = make_moved(size, side, move, leverage, isolated=False)
     target = factor * view.position().real_leverage
     steps = to_leverage(view, ETH, target)
-    reached = play(view, steps.quantity, 0.0).position().real_leverage
+    reached = play(view, steps.quantity).position().real_leverage
     assert reached == pytest.approx(target, rel=1e-9)
     view = make_moved(size, side, abs(move), leverage, isolated=True)
     target = factor * view.position().real_leverage
@@ -166,7 +174,7 @@ def test_a_leverage_is_raised_too(
         assert target >= leverage
         return
     assume(target < 0.999 * leverage)
-    reached = play(view, steps.quantity, 0.0).position().real_leverage
+    reached = play(view, steps.quantity).position().real_leverage
     assert reached == pytest.approx(target, rel=1e-9)
 
 
@@ -174,10 +182,10 @@ def test_a_leverage_that_is_there_needs_nothing() -> None:
     """Within a thousandth; 0 closes all of it, and without a position there is nothing to close."""
     view = make_view()
     assert to_leverage(view, ETH, 5.0 * (1 + 0.9 * TOLERANCE)).quantity == 0.0
-    assert to_leverage(view, ETH, 0.0) == (-10.0, 0.0, "")
+    assert to_leverage(view, ETH, 0.0) == (-10.0, "")
     assert to_leverage(make_view(quantity=-10.0), ETH, 0.0).quantity == 10.0
     flat = make_view(quantity=0.0)
-    assert to_leverage(flat, ETH, 0.0) == (0.0, 0.0, "")
+    assert to_leverage(flat, ETH, 0.0) == (0.0, "")
     assert "there is no position" in to_leverage(flat, ETH, 2.0).why_not
     assert to_leverage(make_view(mark=1_500.0), ETH, 2.0).quantity == -10.0
 
@@ -209,15 +217,69 @@ def test_a_margin_ratio_is_met_by_reducing(
         leverage_found = to_ratio(view, ETH, ratio)
         assert 0 < leverage_found < before.real_leverage
         steps = to_leverage(view, ETH, leverage_found)
-        after = play(view, steps.quantity, steps.margin)
+        after = play(view, steps.quantity)
         reached = find_margin_ratio(
             after._account,
             after._positions,
             after._marks,
             after._tables,
         )
-        most = ratio / (1 - CUSHION) if isolated else ratio
-        assert ratio * (1 - 2e-3) <= reached <= most * (1 + 2e-3)
+        assert reached == pytest.approx(ratio, rel=2e-3)
+
+
+@given(
+    size=sizes, side=sides, leverage=leverages, fall=st.floats(0.5, 0.93), btc=st.floats(0, 0.05)
+)
+@settings(deadline=None, max_examples=60)
+def test_a_distance_is_met_by_reducing_and_by_adding(
+    size: float, side: float, leverage: float, fall: float, btc: float
+) -> None:
+    """The kernel's liquidation price is then that share of the mark away, tiers and all."""
+    for isolated in (False, True):
+        view = make_view(
+            quantity=side * size, mark=2_000.0 * (1 - side * fall / leverage), leverage=leverage,
+            is_isolated=isolated, lot_size=0.0, btc=0.0 if isolated else btc,
+            wallet=0.0 if isolated else 50_000.0 * btc / leverage,
+        )  # fmt: skip
+        before = view.position()
+        assume(before.margin_ratio < 1 and before.distance < 0.3)
+        wanted = 0.5 * (before.distance + 0.3)
+        found = to_distance(view, ETH, wanted)
+        assert 0 <= found < before.real_leverage
+        if found:
+            after = play(view, to_leverage(view, ETH, found).quantity).position()
+            assert after.distance == pytest.approx(wanted, rel=1e-2)
+        missing = find_missing_for_distance(view, ETH, wanted)
+        account, held = view._account.copy(), view._positions.copy()
+        target = held[0] if isolated else account
+        target[MARGIN if isolated else WALLET] += missing
+        price = find_liquidation_price(account, held, 0, view._marks, view._tables)
+        assert abs(price / before.mark_price - 1.0) == pytest.approx(wanted, rel=1e-9)
+
+
+@given(size=sizes, side=sides, leverage=leverages, distance=st.floats(0.01, 0.1))
+@settings(deadline=None, max_examples=60)
+def test_the_ratio_at_a_distance_is_that_of_the_mark_there(
+    size: float, side: float, leverage: float, distance: float
+) -> None:
+    """Played to the mark that is so far from the end, the account has that ratio and distance."""
+    for isolated in (False, True):
+        view = make_view(quantity=side * size, leverage=leverage, is_isolated=isolated)
+        found = find_ratio_at(view, ETH, distance)
+        mark = view.position().liquidation_price / (1.0 - side * distance)
+        there = play(view, 0.0, mark=mark).position()
+        assert there.margin_ratio == pytest.approx(found, rel=1e-9)
+        assert there.distance == pytest.approx(distance, rel=1e-6)
+
+
+def test_a_distance_that_is_met_changes_nothing_and_a_margin_that_is_gone_closes() -> None:
+    """At 5x it is 19.7 %: 0.1 is met, 0.5 asks for a balance of 0.5 + 0.4 % of half: 1 / 0.502."""
+    view = make_view()
+    assert to_distance(view, ETH, 0.1) == view.position().real_leverage
+    assert find_missing_for_distance(view, ETH, 0.1) == 0.0
+    assert to_distance(view, ETH, 0.5) == pytest.approx(1.0 / 0.502)
+    assert find_missing_for_distance(view, ETH, 0.5) == pytest.approx(10_000.0 + 40.0 - 4_000.0)
+    assert to_distance(make_view(mark=1_500.0), ETH, 0.5) == 0.0
 
 
 def test_a_ratio_that_is_met_changes_nothing_and_one_that_cannot_be_met_closes() -> None:

@@ -60,8 +60,9 @@ def guard_rows(result: "Result") -> list[tuple[str, str, str]]:
 
 def _loan_rows(result: "Result") -> list[tuple[str, str, str]]:
     lost = result.liquidations
+    name = "liquidations" if result.perpetual.empty else "liquidations of the loan"
     return [
-        ("liquidations", f"{len(lost):,}", ""),
+        (name, f"{len(lost):,}", ""),
         ("collateral seized (USD)", screen.number(float(lost["seized_usd"].sum())), ""),
         ("lowest health factor", screen.number(float(result.loan["min_health"].min()), 3), ""),
         ("time below 1.1", screen.percent(float((result.loan["health"] < _NEAR).mean())), ""),
@@ -72,10 +73,15 @@ def _loan_rows(result: "Result") -> list[tuple[str, str, str]]:
 def _perpetual_rows(result: "Result") -> list[tuple[str, str, str]]:
     struck, frame = result.margin_liquidations, result.perpetual
     ratio = float(frame["worst_margin_ratio"].max())
+    name = "liquidations" if result.recipe.loan is None else "liquidations of futures"
     return [
-        ("liquidations", f"{struck['time'].nunique():,}", ""),
+        (name, f"{struck['time'].nunique():,}", ""),
         ("highest margin ratio", "no margin" if ratio == inf else screen.percent(ratio), ""),
-        ("time above 80 %", screen.percent(float((frame["margin_ratio"] > _HIGH).mean())), ""),
+        (
+            "margin ratio > 80 %",
+            screen.percent(float((frame["margin_ratio"] > _HIGH).mean())),
+            "",
+        ),
         ("transfers", f"{len(result.transfers):,}", ""),
     ]
 

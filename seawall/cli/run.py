@@ -124,14 +124,16 @@ def demo(out: Out = None, *, as_json: AsJson = False) -> None:
 
 
 def report(
-    result: Annotated[Path, typer.Argument(help="A folder that run or compare has written.")],
+    result: Annotated[
+        Path, typer.Argument(help="A folder that run, compare or paper has written.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The file; FOLDER/report.html otherwise.")
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report of a stored result again."""
+    """Write the report of a stored result, or of a paper session, again."""
     from seawall.analysis.report import write_report
 
     path = write_report(_load_stored(result), out or result / "report.html")
@@ -196,8 +198,11 @@ def _find_recipes(names: str) -> list[str]:
 def _load_stored(folder: Path) -> "Result | Comparison | League":
     from seawall.analysis.comparison import COMPARISON_FILE, Comparison
     from seawall.analysis.league_table import LAYOUT, League
+    from seawall.cli.paper import session_result
     from seawall.result import Result
 
+    if (session := session_result(folder)) is not None:
+        return session
     if (folder / LAYOUT.file).is_file():
         return League.load(folder)
     if (folder / COMPARISON_FILE).is_file():

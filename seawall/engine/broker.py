@@ -4,8 +4,9 @@ Beside backtrader's own arguments, ``buy`` and ``sell`` take these by keyword (t
 ``order.info``): ``cash`` (quote units to spend or receive), ``target_weight`` (share of the equity
 to hold; both fix the size, and the second also the side, at the fill), ``fit_to_cash`` (made
 smaller without a journal entry), ``time_in_force`` (``gtc``, ``ioc``, ``fok``, ``gtd``),
-``good_until_ms``, ``post_only``, ``reason`` and ``client_id``; of perpetuals also ``reduce_only``
-and ``trigger`` (``last``, or ``mark``: which price sets off a stop or a bracket's exit).
+``good_until_ms``, ``post_only``, ``reason`` and ``client_id``; of perpetuals also ``reduce_only``,
+``trigger`` (``last``, or ``mark``: which price sets off a stop or a bracket's exit) and
+``keep_margin`` (what a fill sets free of an isolated margin backs what is left).
 Costs come from ``SpotParameters``; a commission scheme that a script sets is kept and not charged,
 and the journal says so.
 """
@@ -153,8 +154,9 @@ class ExchangeBroker(bt.BrokerBase):
             index = line._idx  # noqa: SLF001 - the public property costs a call per bar
             value += book.held * (line.array[index] if index >= 0 else book.read_price(False))
         if seat is not None:
-            value += seat.futures.value(at_open=False)
-            value += seat.requests.on_the_way
+            futures = seat.futures
+            value += futures.value(at_open=False)
+            value += futures.transit[-1][1]
         self._value = value
 
     @property
@@ -219,9 +221,10 @@ class ExchangeBroker(bt.BrokerBase):
 
     def getcash(self) -> float:
         """Return the cash, quote units, with what is free of a futures account's margin."""
-        if self._seat is None:
-            return self._account.cash
-        return self._account.cash + self._seat.available(at_open=self._is_opening())
+        seat, cash = self._seat, self._account.cash
+        if seat is None:
+            return cash
+        return cash + seat.available(at_open=self._is_coo and self._is_opening())
 
     get_cash = getcash
 
@@ -271,7 +274,8 @@ class ExchangeBroker(bt.BrokerBase):
 
         ``is_liquidated`` tells of what has happened since this was last called.
         """
-        return None if self._seat is None else self._seat.see(at_open=self._is_opening())
+        seat = self._seat
+        return None if seat is None else seat.see(at_open=self._is_coo and self._is_opening())
 
     def margin_ratio(self) -> float:
         """Return the highest margin ratio at the last closes; 0.0 without a position."""

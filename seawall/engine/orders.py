@@ -107,6 +107,7 @@ def _apply(order: VenueOrder, wishes: Mapping[str, Any]) -> None:
     order.fits_to_cash = bool(wishes.get("fit_to_cash"))
     order.time_in_force = wishes.get("time_in_force") or "gtc"
     order.post_only = bool(wishes.get("post_only"))
+    order.keeps_margin = bool(wishes.get("keep_margin"))
     order.reduce_only = bool(wishes.get("reduce_only"))
     is_exit_or_stop = order.has_stop or order.parent is not None
     order.on_mark = wishes.get("trigger") == "mark" and is_exit_or_stop

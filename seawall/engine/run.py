@@ -1,7 +1,7 @@
 """One recipe, one backtest: read top to bottom, this is all that a run does."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -16,6 +16,7 @@ from seawall.agent import Agent, AgentInfo, as_agent
 from seawall.engine.accounts import trace_account
 from seawall.engine.broker import ExchangeBroker
 from seawall.engine.cerebro import Cerebro
+from seawall.engine.checks import check_agent, check_job, has_position
 from seawall.engine.combined import CombinedBroker
 from seawall.engine.combined_outcome import collect_combined
 from seawall.engine.components import find_strategy, make_agent
@@ -24,14 +25,11 @@ from seawall.engine.loan.broker import LoanBroker
 from seawall.engine.loan.outcome import collect_loan, trace_loan
 from seawall.engine.outcome import Played, to_result
 from seawall.engine.perpetual.outcome import collect_perpetual
-from seawall.engine.perpetual.world import perpetual_section
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import AgentError, RecipeError
 from seawall.journal import Journal
-from seawall.loan_recipe import STABLECOINS
-from seawall.loan_strategy import LoanStrategy
 from seawall.market.catalog import Catalog
 from seawall.observation import SignalWindow, Window
 from seawall.recipe import Recipe
@@ -77,10 +75,9 @@ def run(
         recipe = Recipe.from_file(find_recipe(str(recipe)))
     # What is wrong with the names is said before anything is fetched.
     strategy_class = find_strategy(recipe)
-    _check_loan(recipe, strategy_class)
-    _check_perpetual(recipe)
+    check_job(recipe, strategy_class)
     if issubclass(strategy_class, AgentStrategy) and agent is None:
-        _check_guard(recipe, make_agent(recipe))
+        check_agent(recipe, make_agent(recipe), strategy_class)
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
     return run_in(world, recipe, agent=agent, progress=progress)
 
@@ -107,8 +104,9 @@ def run_in(
     is_doubtful = played.n_ambiguous or recipe.loan is not None
     has_second = is_doubtful and not isinstance(agent, FunctionType)
     other = play("best") if has_second else played
-    if recipe.loan is None:
+    if recipe.loan is None and not has_position(recipe):
         # What is worse at a bar need not be worse at the end: the lower pass is the headline.
+        # Of what is guarded it is the worse one, so that everybody knows what was assumed.
         played, other = sorted((played, other), key=lambda one: one.total_return)
     result = to_result(recipe, world, played, other)
     if agent is None:
@@ -116,6 +114,14 @@ def run_in(
     name = getattr(agent, "__name__", type(agent).__name__)
     labels = (IN_MEMORY, *((NO_BAND,) if is_doubtful and not has_second else ()))
     return replace(result, agent=name, labels=(*result.labels, *labels))
+
+
+def play_once(world: World, recipe: Recipe, agent: Agent) -> Played:
+    """Run a recipe once with this very agent, bars resolved for the worse; return what is left.
+
+    For who compares a run with something else, such as the session that paper-traded it.
+    """
+    return _play(recipe, world, lambda: agent, None, "worst")
 
 
 def _copy_agent(agent: object) -> Agent:
@@ -172,90 +178,6 @@ def _rare_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _check_loan(recipe: Recipe, strategy_class: type[bt.Strategy]) -> None:
-    """Raise RecipeError where a loan has no job, a job no loan, or a hedge no perpetual."""
-    name = recipe.strategy.name
-    hedges = issubclass(strategy_class, LoanStrategy) and strategy_class.has_hedges
-    if issubclass(strategy_class, LoanStrategy) and recipe.loan is None:
-        raise RecipeError(f"{name} guards a loan, the recipe has none: add [loan]")
-    if recipe.loan is None:
-        return
-    if not issubclass(strategy_class, LoanStrategy):
-        raise RecipeError(
-            f"[loan] needs a job that guards one, the job is {name}: set strategy.name to "
-            "strategies.liquidation_protection, or remove [loan]"
-        )
-    if hedges or perpetual_section(recipe) is not None:
-        _check_hedge(recipe, hedges=hedges)
-    _refuse(recipe, _NOT_WITH_LOANS, "a loan is guarded from close to close")
-
-
-def _check_hedge(recipe: Recipe, *, hedges: bool) -> None:
-    """Raise RecipeError where a loan and perpetuals do not make one account."""
-    name, loan, section = recipe.strategy.name, recipe.loan, perpetual_section(recipe)
-    if not hedges:
-        raise RecipeError(
-            f"a loan with perpetuals needs a job that hedges one, the job is {name}: set "
-            "strategy.name to strategies.hedged_loan, or take the perpetuals out of market.symbols"
-        )
-    if loan is None or section is None:
-        raise RecipeError(
-            f"{name} hedges with a perpetual, market.symbols are {list(recipe.market.symbols)}: "
-            "add one such as ETH/USDT:USDT, or take strategies.liquidation_protection"
-        )
-    if section.position is not None:
-        raise RecipeError(
-            f"perpetual.position is for strategies.margin_protection, the job is {name}: leave it "
-            "out, the agent opens the hedge"
-        )
-    dollars = ("USD", *STABLECOINS)
-    for key, asset in (("loan.debt", loan.debt), ("the quote of the market", recipe.market.quote)):
-        if asset not in dollars:
-            raise RecipeError(
-                f"{key} must be a dollar where a loan and an exchange are one account "
-                f"({', '.join(dollars)}), is {asset}: take another"
-            )
-
-
-# What a recipe may set for spot alone: where it is, and what it must be.
-_NOT_WITH_LOANS: Mapping[str, object] = {
-    "execution.decide_at": "close",
-    "execution.fill": "next_open",
-    "execution.fills": "exchange",
-    "account.initial_holdings": {},
-}
-_NOT_WITH_PERPETUALS = {
-    key: value for key, value in _NOT_WITH_LOANS.items() if key != "account.initial_holdings"
-}
-
-
-def _refuse(recipe: Recipe, allowed: Mapping[str, object], why: str) -> None:
-    """Raise RecipeError where a setting would have no effect, or a wrong one."""
-    for key, wanted in allowed.items():
-        section, name = key.split(".")
-        found = getattr(getattr(recipe, section), name)
-        if found != wanted:
-            shown = f"{found!r}" if isinstance(found, str) else f"{dict(found)}"
-            needed = f'leave it out, or set it to "{wanted}"' if wanted else "leave it out"
-            raise RecipeError(f"{why}, {key} is {shown}: {needed}")
-
-
-def _check_perpetual(recipe: Recipe) -> None:
-    """Raise RecipeError where a setting of spot would be ignored, or wrong, with perpetuals."""
-    if perpetual_section(recipe) is not None:
-        _refuse(recipe, _NOT_WITH_PERPETUALS, "perpetuals are traded from close to next open")
-
-
-def _check_guard(recipe: Recipe, agent: Agent) -> None:
-    """Raise RecipeError where a guard of loans has none to guard."""
-    if getattr(agent, "guards", None) == "loan" and recipe.loan is None:
-        name = recipe.agent.name if recipe.agent else type(agent).__name__
-        raise RecipeError(
-            f"{name} guards a loan, the recipe has none: add [loan], and set strategy.name to "
-            "strategies.liquidation_protection"
-        )
-
-
 def _make_broker(recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity) -> AnyBroker:
     if world.loan is not None and world.perpetual is not None:
         return CombinedBroker.from_recipe(recipe, world, journal, ambiguity)
@@ -287,11 +209,16 @@ def _make_broker(recipe: Recipe, world: World, journal: Journal, ambiguity: Ambi
 
 
 def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) -> Session:
+    perpetual = world.perpetual
+    position = None if perpetual is None else perpetual.section.position
+    fee_bps = recipe.costs.taker_fee_bps
+    if perpetual is not None and len(perpetual.symbols) == len(world.candles):
+        fee_bps = perpetual.section.fees_of(perpetual.symbols[0])[1]
     info = AgentInfo(
         symbols=tuple(world.candles),
         timeframe_ms=recipe.market.timeframe_ms,
         decide_at=recipe.execution.decide_at,
-        taker_fee_bps=recipe.costs.taker_fee_bps,
+        taker_fee_bps=fee_bps,
         rng=np.random.default_rng(recipe.seed),
     )
     return Session(
@@ -307,6 +234,7 @@ def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) 
         since_ms=world.since_ms,
         journal=journal,
         embargo_ms=recipe.market.timeframe_ms,
+        guarded="" if position is None else position.symbol or "",
     )
 
 

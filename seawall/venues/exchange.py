@@ -3,8 +3,9 @@
 One step is one moment at which bars close. Within it, in this order: what the bar does to a futures
 account by itself (``futures_path.py``) and what has arrived in it; every order that can trade at
 the open does (target weights that sell first, since they pay for those that buy; then in the order
-in which they were sent), then each symbol walks the path inside its bar (``path.py``), then what
-asked for the close gets it.
+in which they were sent); margin is added to isolated positions, also out of what those orders have
+set free; then each symbol walks the path inside its bar (``path.py``), then what asked for the
+close gets it.
 
 Spot and perpetual books have their orders in common; what a fill does is the business of the
 account behind the book: spot settles cash against coin, does not short, and its cash is never below
@@ -21,6 +22,7 @@ from seawall.journal import Journal, JournalKind
 from seawall.venues.account import Account
 from seawall.venues.at_open import trade_at_open
 from seawall.venues.futures import FuturesAccount
+from seawall.venues.futures_orders import book_and_keep
 from seawall.venues.futures_path import open_bar, walk_together
 from seawall.venues.futures_requests import Requests
 from seawall.venues.orders import (
@@ -115,9 +117,8 @@ class Exchange:
         self.account.begin_step()
         for book, bar in bars:
             book.bar, book.is_moving, book.used = bar, True, 0.0
-        futures = self.futures
-        is_alert = futures is not None and (futures.is_alert or self._has_requests)
-        if is_alert and futures is not None:
+        futures, requests, is_alert = self.futures, self.requests, False
+        if futures is not None and (futures.is_alert or (requests and requests.waiting)):
             is_alert = self._open_bar(futures)
         if is_alert or any(map(is_concerned, self.orders)):
             self._meet(bars)
@@ -126,15 +127,12 @@ class Exchange:
         if futures is not None and futures.is_changed:
             futures.end_step(step_ms)
 
-    @property
-    def _has_requests(self) -> bool:
-        return self.requests is not None and bool(self.requests.waiting)
-
     def _open_bar(self, futures: FuturesAccount) -> bool:
         """Do what a bar does to a futures account; return whether it may do more inside."""
         if futures.is_alert:
             open_bar(self, futures)
-        if self.requests is None or not self._has_requests:
+            futures.look(futures.tape.step)  # a funding stamp alone leaves nothing to be done
+        if self.requests is None or not self.requests.waiting:
             return futures.is_alert
         futures.show_open()
         return self.requests.meet_open(self.open_ms, self.step_ms) or futures.is_alert
@@ -148,6 +146,8 @@ class Exchange:
         for order in first:
             if not order.is_done and not order.is_waiting:
                 self._meet_open(order)
+        if self.requests is not None and self.requests.waiting:
+            self.requests.meet_open(self.open_ms, step_ms, is_after_orders=True)
         perpetual: list[tuple[Bar, list[VenueOrder]]] = []
         for book, bar in bars:
             mine = [order for order in due if order.book is book and not order.is_done]
@@ -306,13 +306,22 @@ class Exchange:
         order.last_price = execution.price
         self.n_ambiguous += fill.is_ambiguous
         book = order.book
-        account = self.account if book.futures is None else book.futures
-        account.book_fill(book, fill, execution, self.step_ms)
+        kept = 0.0
+        if book.futures is None:
+            self.account.book_fill(book, fill, execution, self.step_ms)
+        elif order.keeps_margin:
+            kept = book_and_keep(book.futures, order, fill, execution)
+        else:
+            book.futures.book_fill(book, fill, execution, self.step_ms)
         verb = "bought" if order.side > 0 else "sold"
         text = (
             f"{verb} {execution.quantity:.8g} at {fill.price:.8g}, fee {fill.fee:.4g} ({fill.rule})"
         )
         self._record(order, "filled", text, order.reason, fill.time_ms)
+        if kept:
+            self._record(
+                order, "done", f"margin of {kept:.8g} backs what is left", "", fill.time_ms
+            )
         self.listener.on_filled(order, fill, execution)
         self.moment_ms = fill.time_ms  # what the fill ends, ends with it
         self._after_fill(order)

@@ -151,6 +151,11 @@ class FuturesAccount:
         return float(self.account[layout.WALLET] + sum(self.positions[:, layout.MARGIN].tolist()))
 
     @property
+    def free_wallet(self) -> float:
+        """The wallet alone, quote units."""
+        return float(self.account[layout.WALLET])
+
+    @property
     def is_held(self) -> bool:
         """Whether any position is open."""
         if self._is_stale:
@@ -177,8 +182,10 @@ class FuturesAccount:
 
     def available(self, marks: FloatArray) -> float:
         """Return what is free for new cross positions."""
-        if not self.is_held:
-            return max(float(self.account[layout.WALLET]), 0.0)
+        if self._is_stale:
+            self._refresh()
+        if not self._held:
+            return max(self._wallet, 0.0)
         return margin.find_available(self.account, self.positions, marks)
 
     def withdrawable(self) -> float:
@@ -206,7 +213,12 @@ class FuturesAccount:
         tape.step = step
         if self._is_stale:
             self._refresh()
-        is_safe = not self._held or self._is_safe(step)
+        bound = self._bound
+        if bound is not None:
+            column, level, sign = bound
+            is_safe = sign * (column[step] - level) > 0.0
+        else:
+            is_safe = not self._held or self._is_safe(step)
         self.is_alert = step >= tape.next_step or not is_safe
         return self.is_alert
 
@@ -351,10 +363,6 @@ class FuturesAccount:
 
     def _is_safe(self, step: int) -> bool:
         """Return whether no mark of a step can liquidate; false is not certain."""
-        bound = self._bound
-        if bound is not None:
-            column, level, sign = bound
-            return sign * (column[step] - level) > 0.0
         tape = self.tape
         return liquidation.is_safe(
             self.account, self.positions, tape.least[step], tape.most[step], self.tables
@@ -363,7 +371,7 @@ class FuturesAccount:
     def _refresh(self) -> None:
         """Read the positions once for all the bars until they change."""
         self._is_stale = False
-        self._wallet = float(self.account[layout.WALLET])
+        self._wallet = self.free_wallet
         rows = np.flatnonzero(self.positions[:, layout.QUANTITY]).tolist()
         self._held = [
             (
@@ -382,10 +390,17 @@ class FuturesAccount:
             self.account, self.positions, row, self.marks, self.tables
         )
         if not 0.0 < price < inf:
-            return None
+            return self._find_no_bound(row)
         if self.positions[row, layout.QUANTITY] > 0.0:
             return self.tape.least_columns[row], price * (1 + _CLOSE_TO), 1.0
         return self.tape.most_columns[row], price * (1 - _CLOSE_TO), -1.0
+
+    def _find_no_bound(self, row: int) -> tuple[list[float], float, float] | None:
+        """Return a bound that no mark of a long reaches, where none > 0 liquidates it."""
+        ratio = margin.find_margin_ratio(self.account, self.positions, self.marks, self.tables)
+        if ratio < 1.0 and self.positions[row, layout.QUANTITY] > 0.0:
+            return self.tape.least_columns[row], 0.0, 1.0
+        return None
 
 
 def _find_cost(held: FloatArray) -> float:

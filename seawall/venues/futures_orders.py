@@ -1,5 +1,8 @@
 """What an order of a perpetual fills, given what margin and brackets carry of it."""
 
+from typing import TYPE_CHECKING
+
+from seawall.fill import Fill
 from seawall.venues.orders import VenueOrder
 from seawall.venues.spot import (
     NO_EXECUTION,
@@ -10,6 +13,9 @@ from seawall.venues.spot import (
     is_below_minimum,
     round_down,
 )
+
+if TYPE_CHECKING:
+    from seawall.venues.futures import FuturesAccount
 
 
 def execute(
@@ -37,3 +43,18 @@ def execute(
         fee = compute_fee(quantity, price, offer.is_taker, rules)
         execution = Execution(quantity, price, fee, quantity * abs(price - offer.price))
     return execution, is_short, is_short or is_filled
+
+
+def book_and_keep(
+    futures: "FuturesAccount", order: VenueOrder, fill: Fill, execution: Execution
+) -> float:
+    """Book a fill; let what it sets free back the rest of an isolated position; return how much.
+
+    Margin comes back with what is closed, so that reducing alone leaves the leverage as it was; put
+    in again, less fee and loss, the liquidation moves away. That is one more request to a real
+    exchange, right after the fill.
+    """
+    book, before = order.book, futures.free_wallet
+    futures.book_fill(book, fill, execution, 0)
+    freed = futures.free_wallet - before
+    return futures.add_margin(book.row, freed) if freed > 0.0 else 0.0

@@ -1,9 +1,10 @@
 """What is asked of a futures account beside orders: money on its way, margin, leverage, mode.
 
 What is asked is done like a market order: at the first bar that opens when its time has come, or
-later, before that bar's orders and after what its open liquidates. Money leaves its wallet at once
-and is in neither until it arrives; a transfer's cost is taken out of what arrives. What cannot be
-done is written into the journal with the reason, and is not tried again.
+later, after what its open liquidates. Transfers, leverage and mode come before that bar's orders;
+margin comes after those that trade at the open, which may have set it free. Money leaves its wallet
+at once and is in neither until it arrives; a transfer's cost is taken out of what arrives. What
+cannot be done is written into the journal with the reason, and is not tried again.
 """
 
 from dataclasses import dataclass
@@ -123,7 +124,10 @@ class Requests:
         )
 
     def add_margin(self, row: int, amount: float, when: Moment) -> None:
-        """Back a position with more, out of the wallet and then out of spot; < 0 takes it back."""
+        """Back a position with more, out of the wallet and then out of spot; < 0 takes it back.
+
+        What neither has may be set free by the orders of the next open: it is looked for again.
+        """
         futures = self._futures
         if futures.positions[row, layout.IS_ISOLATED] == 0.0:
             if amount > 0:
@@ -131,20 +135,16 @@ class Requests:
             else:
                 self.send_transfer(PERPETUAL, SPOT, -amount, when)
             return
-        lacks = 0.0
-        if amount > 0:
-            free = futures.withdrawable()
-            lacks = max(amount - free, 0.0)
-            amount = min(amount, free)
-        if amount or not lacks:
-            self._queue("add_margin", f"margin of {amount:.8g}", row, amount, when)
-        if not lacks:
-            return
-        if self._find_free(SPOT) > self._cost or not amount:
-            self.send_transfer(SPOT, PERPETUAL, lacks + self._cost, when, row=row)
-        elif lacks < inf:
-            why = "spot has nothing to send"
-            self._record("reduced", f"margin, {lacks:.8g} are lacking", why, when, row=row)
+        free = futures.withdrawable()
+        lacks = max(amount - free, 0.0)
+        coming = min(lacks, self._find_free(SPOT) - self._cost)
+        own = free if amount == inf else amount - max(coming, 0.0)
+        if own:
+            self._queue("add_margin", f"margin of {own:.8g}", row, own, when)
+        if coming > 0.0:
+            self.send_transfer(SPOT, PERPETUAL, coming + self._cost, when, row=row)
+        elif not own:
+            self._record("refused", "margin of all", _NO_MARGIN, when, row=row)
 
     def set_leverage(self, row: int, leverage: float, when: Moment) -> None:
         """Set the leverage of a contract's initial margin."""
@@ -161,18 +161,19 @@ class Requests:
 
     # What is due ----------------------------------------------------------------------------------
 
-    def meet_open(self, open_ms: int, step_ms: int) -> bool:
-        """Do what is due at a bar's open; return whether anything was."""
-        place, was_due = 0, False
+    def meet_open(self, open_ms: int, step_ms: int, *, is_after_orders: bool = False) -> bool:
+        """Do what is due at a bar's open, before its orders or after; return whether any is due."""
+        place, is_any_due = 0, False
         while place < len(self.waiting):
             request = self.waiting[place]
-            if request.live_ms > open_ms or request.sent_step_ms >= step_ms:
+            is_due = request.live_ms <= open_ms and request.sent_step_ms < step_ms
+            is_any_due = is_any_due or is_due
+            if not is_due or (request.kind == "add_margin" and not is_after_orders):
                 place += 1
                 continue
             del self.waiting[place]
             self._do(request, Moment(open_ms, request.sent_step_ms, 0))
-            was_due = True
-        return was_due
+        return is_any_due
 
     def check(self) -> None:
         """Compare what is on the way with what was sent.
@@ -219,8 +220,8 @@ class Requests:
         moved = Moved(now.time_ms, request.sent_ms, request.source, request.target, amount, cost)
         self._futures.transfers.append(moved)
         self._record("done", request.text, "", now)
-        if request.row != NOWHERE:
-            self._change_margin(request.row, amount - cost, now)
+        if request.row != NOWHERE:  # behind the orders of this open
+            self._queue("add_margin", "", request.row, amount - cost, now)
 
     def _change_margin(self, row: int, amount: float, now: Moment) -> None:
         moved = self._futures.add_margin(row, amount)
@@ -255,7 +256,8 @@ class Requests:
         self._futures.transit.append((self._exchange.step_ms, left + max(amount, 0.0)))
 
     def _queue(self, kind: Kind, text: str, row: int, amount: float, when: Moment) -> None:
-        self._record("sent", text, "", when, row=row)
+        if text:
+            self._record("sent", text, "", when, row=row)
         self.waiting.append(
             Request(
                 kind=kind,

@@ -106,6 +106,7 @@ class VenueOrder:
             reached; ``is_trailing``: that trigger follows the market.
         parent, children: a bracket; ``follows_entry``: it exits whatever the entry has filled.
         reduce_only: it closes what is held of a perpetual, and never opens or turns a position.
+        keeps_margin: what its fills set free of an isolated margin backs what is left at once.
         on_mark: the mark price sets it off, and has not yet; it then trades at last prices.
         has_rested: was on the book before the bar opened, so it is the maker.
         is_young: came to life inside the bar in progress; ``born_leg``: on which leg of its path.
@@ -129,6 +130,7 @@ class VenueOrder:
     good_until_ms: int = FOREVER_MS
     post_only: bool = False
     reduce_only: bool = False
+    keeps_margin: bool = False
     on_mark: bool = False
     reason: str = ""
     live_ms: int = 0

@@ -6,7 +6,6 @@ through many bars at once (``live_until``): the bars are the same, and so is the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from seawall.engine.feed import to_bt_time
 from seawall.engine.loan.arithmetic import make_arithmetic
 from seawall.engine.loan.books import Books
+from seawall.engine.loan.sent import Landed, Sent, write_costs
 from seawall.engine.loan.world import LoanWorld, open_loan
 from seawall.errors import SeawallError
 from seawall.journal import Journal
@@ -26,36 +26,11 @@ from seawall.observation import allocate
 from seawall.venues.gas import GAS_UNITS
 from seawall.venues.ledger import Ledger
 from seawall.venues.lending import layout, race
-from seawall.venues.lending.transactions import Conditions, Execution, Receipt, Terms
+from seawall.venues.lending.transactions import Conditions, Execution, Terms
 from seawall.venues.lending.venue import LendingVenue
 from seawall.venues.parameters import Ambiguity
 
 _EVENTS = 4 * race.MOST_ROUNDS  # liquidations that one call of the kernel can report
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sent:
-    """A transaction on its way: what, why, when it was sent, and what was seen then."""
-
-    number: int
-    action: LoanAction
-    reason: str
-    sent_ms: int
-    due_bar: int
-    seen: FloatArray
-    health: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Landed:
-    """A transaction that was carried out, or failed."""
-
-    sent: Sent
-    time_ms: int
-    receipt: Receipt
-    gas_gwei: float
-    health_before: float
-    health_after: float
 
 
 class LoanBroker(bt.BrokerBase):
@@ -322,7 +297,7 @@ class LoanBroker(bt.BrokerBase):
             )
         )
         kind = "failed" if receipt.error else "done"
-        self._record(now_ms, kind, sent, reason=receipt.error or _write_costs(receipt))
+        self._record(now_ms, kind, sent, reason=receipt.error or write_costs(receipt))
 
     def _oracle(self, bar: int) -> FloatArray:
         """Return the oracle's prices that stand when ``bar`` opens."""
@@ -442,15 +417,3 @@ _NO_ORDERS = (
     "this job guards a loan and sends no orders: answer Supply, Withdraw, Borrow, Repay, Swap, "
     "Bundle or TargetHealth"
 )
-
-
-def _write_costs(receipt: Receipt) -> str:
-    costs = receipt.costs
-    parts = (
-        ("gas", costs.gas),
-        ("swap fee", costs.swap_fee),
-        ("impact", costs.impact),
-        ("service", costs.service_fee),
-        ("premium", costs.premium),
-    )
-    return ", ".join(f"{name} {cost:,.2f} USD" for name, cost in parts if cost)

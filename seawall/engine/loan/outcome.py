@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from seawall.engine.accounts import AccountCurve, trace_account
-from seawall.engine.loan.broker import Landed, LoanBroker
+from seawall.engine.loan.broker import LoanBroker
+from seawall.engine.loan.sent import Landed
 from seawall.engine.world import World
 from seawall.loan_action import describe_loan_action
 from seawall.market.series import FloatArray

@@ -87,6 +87,8 @@ def collect_perpetual(
     for i, symbol in enumerate(own.symbols):
         for place, name in enumerate(_BY_CONTRACT):
             columns[f"{name}:{symbol}"] = by_contract[:, i, place]
+        columns[f"mark_high:{symbol}"] = np.append(own.marks[first, i, 0], own.marks[first:, i, 1])
+        columns[f"mark_low:{symbol}"] = np.append(own.marks[first, i, 0], own.marks[first:, i, 2])
     notional = np.abs(by_contract[:, :, _QUANTITY]) * by_contract[:, :, _MARK]
     gross = notional.sum(axis=1) + np.abs(spot - (cash - main[:, _AVAILABLE]))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -148,7 +150,10 @@ class _Rows:
         self._marks = np.nan_to_num(self._marks)  # before its first bar a contract is not held
         self._extremes = np.nan_to_num(marks[:, :, 1:3])
         self._first, self._epochs = first, own.epochs
-        self._struck = {int(event[layout.AT_BAR]) - first + 1 for _, event in futures.events}
+        self._struck: dict[int, float] = {}  # by row, the highest ratio that was liquidated
+        for _, event in futures.events:
+            row, ratio = int(event[layout.AT_BAR]) - first + 1, float(event[layout.RATIO_BEFORE])
+            self._struck[row] = max(self._struck.get(row, 1.0), ratio)
 
     def measure(self) -> tuple[FloatArray, FloatArray]:
         """Return the columns of the account, and those of each contract."""
@@ -168,8 +173,8 @@ class _Rows:
                 self._extremes[before], epoch.tables, main[before.start + 1 : before.stop + 1],
             )  # fmt: skip
         main[:, _WORST] = np.maximum(main[:, _WORST], main[:, _RATIO])
-        for row in self._struck:
-            main[row, _WORST] = max(main[row, _WORST], 1.0)
+        for row, ratio in self._struck.items():  # what is gone does not meet the extreme
+            main[row, _WORST] = max(main[row, _RATIO], ratio)
         return main, by_contract
 
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from seawall.engine.bookfeeds import BookFeeds
 from seawall.engine.perpetual.start import open_futures
 from seawall.engine.perpetual.world import PerpetualWorld
+from seawall.kernel import kernel
 from seawall.market.series import FloatArray, TimeArray
 from seawall.perpetual_action import (
     AddMargin,
@@ -61,7 +63,8 @@ class FuturesSeat:
         account = exchange.account
         account.futures = exchange.futures = futures
         account.requests = exchange.requests = self.requests
-        self._contracts = {book.symbol: self._describe(book.row) for book in futures.books}
+        contracts = {book.symbol: self._describe(book.row) for book in futures.books}
+        self._contracts = MappingProxyType(contracts)
         self._rates = futures.tape.find_rates(-FOREVER_MS)
         self._next_ms: dict[str, int] = {}
         self._quiet_until_ms = -FOREVER_MS  # until then no funding is settled
@@ -76,7 +79,11 @@ class FuturesSeat:
         account = exchange.account
         futures, account.cash = open_futures(
             world,
-            {book.symbol: book for book in feeds.books.values()},
+            {
+                book.symbol: book
+                for data, book in feeds.books.items()
+                if not getattr(data, "only_shows", False)
+            },
             quote=account.quote,
             cash=account.cash,
             has_spot=bool(feeds.spot_books),
@@ -137,7 +144,10 @@ class FuturesSeat:
 
     def available(self, *, at_open: bool) -> float:
         """Return what is free of the margin, quote units."""
-        return self.futures.available(self.find_marks(at_open=at_open))
+        tape = self._tape
+        if at_open or self.is_lost:
+            self.sync()
+        return self.futures.available((tape.opens if at_open else tape.closes)[tape.step])
 
     def margin_ratio(self, *, at_open: bool) -> float:
         """Return the highest margin ratio there is; 0.0 without a position."""
@@ -147,24 +157,24 @@ class FuturesSeat:
 
     def see(self, *, at_open: bool) -> PerpetualView:
         """Return what an agent may know of the account now."""
-        futures, marks = self.futures, self.find_marks(at_open=at_open)
-        time_ms = self._feeds.open_ms() if at_open else self._times_ms[self._tape.step]
+        futures, tape = self.futures, self._tape
+        if at_open or self.is_lost:
+            self.sync()
+        step = tape.step
+        time_ms = self._feeds.open_ms() if at_open else self._times_ms[step]
         if time_ms > self._quiet_until_ms:
             self._find_funding(time_ms)
         _, account, positions = futures.snapshots[-1]
-        n_before, self._n_events = self._n_events, len(futures.events)
-        return PerpetualView(
-            contracts=self._contracts,
-            account=account,
-            positions=positions,
-            marks=marks,
-            tables=self._tape.tables,
-            reserve=self._exchange.account.cash,
-            funding_rates=self._rates,
-            next_funding_ms=self._next_ms,
-            on_the_way=futures.transit[-1][1],
-            is_liquidated=self._n_events > n_before,
-        )
+        marks = (tape.opens if at_open else tape.closes)[step]
+        n_events = len(futures.events)
+        is_liquidated = n_events > self._n_events
+        self._n_events = n_events
+        return PerpetualView.of(
+            (
+                self._contracts, account, positions, marks, tape.tables, self._rates,
+                self._next_ms, self._exchange.account.cash, futures.transit[-1][1], is_liquidated,
+            )
+        )  # fmt: skip
 
     def _find_funding(self, time_ms: int) -> None:
         """Read the last rates, and when each contract is settled next."""
@@ -223,14 +233,28 @@ class FuturesSeat:
         steps = np.maximum(np.searchsorted(self._clock_ms, clock_ms, "right") - 1, 0)
         marks = self._tape.closes[steps]
         snapshots = self.futures.snapshots
-        rows = _find_rows([step_ms for step_ms, *_ in snapshots], clock_ms)
-        for t, row in enumerate(rows.tolist()):
-            _, account, positions = snapshots[row]
-            equity[t] += margin.find_equity(account, positions, marks[t])
-            cash[t] += margin.find_available(account, positions, marks[t])
+        times = np.array([step_ms for step_ms, *_ in snapshots], dtype=np.int64)
+        starts = [*np.searchsorted(clock_ms, times, "left").tolist(), len(clock_ms)]
+        for row, (_, account, positions) in enumerate(snapshots):
+            first, end = starts[row], starts[row + 1]
+            _add_values(account, positions, marks[first:end], equity[first:end], cash[first:end])
         transit = self.futures.transit
         rows = _find_rows([step_ms for step_ms, _ in transit], clock_ms)
         equity += np.array([amount for _, amount in transit])[rows]
+
+
+@kernel
+def _add_values(
+    account: FloatArray,
+    positions: FloatArray,
+    marks: FloatArray,
+    equity: FloatArray,
+    cash: FloatArray,
+) -> None:
+    """Add equity and free margin of an account that stands still, at each row of ``marks``."""
+    for t in range(len(marks)):
+        equity[t] += margin.find_equity(account, positions, marks[t])
+        cash[t] += margin.find_available(account, positions, marks[t])
 
 
 def _find_rows(times: Sequence[int], clock_ms: TimeArray) -> TimeArray:
