@@ -7,6 +7,7 @@ import pytest
 
 import seawall
 from seawall.agent import as_agent
+from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import Recipe
 from seawall.workspace import list_names
 
@@ -52,8 +53,18 @@ def test_the_loan_recipe_runs_and_says_the_defaults_it_claims_to() -> None:
     assert recipe.loan.oracle == type(recipe.loan.oracle)()
 
 
+def test_the_margin_recipe_runs_and_says_the_defaults_it_claims_to() -> None:
+    """As it is printed; all but the mode and the position is what a section of nothing says."""
+    recipe = Recipe.from_toml(block("toml", "my_margin"))
+    result = seawall.run(recipe)
+    assert result.counts.get("abstained", 0) == 0
+    section = recipe.perpetual
+    assert section is not None
+    assert section == PerpetualSection(margin="isolated", position=section.position)
+
+
 def test_every_recipe_and_verb_that_is_named_exists() -> None:
     """Names in ``seawall run NAME`` are those of shipped recipes, or of the one it shows."""
     named = set(re.findall(r"seawall run ([a-z_0-9]+)", TEXT))
-    assert named <= {*list_names("backtests"), "my_first", "my_loan"}
+    assert named <= {*list_names("backtests"), "my_first", "my_loan", "my_margin"}
     assert "BENCH" not in TEXT
