@@ -10,7 +10,7 @@ demo: $(READY)  ## a comparison of agents on a simulated market, offline
 	$(BIN)/seawall demo
 
 test: $(READY)  ## the default tests; `-m slow` and `-m browser` are for CI
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY)  ## style, format, types, direction of imports
 	$(BIN)/ruff check .

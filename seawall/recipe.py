@@ -20,7 +20,7 @@ from seawall.loan_recipe import LoanSection
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe_errors import explain
 from seawall.recipe_section import Bps, NotNegative, Positive, Section
-from seawall.units import split_symbol, to_duration_ms, to_time_ms
+from seawall.units import is_perpetual, split_symbol, to_duration_ms, to_time_ms
 
 SIMULATED = "simulated"
 FIRST_MS, LAST_MS = to_time_ms("1970-01-01"), to_time_ms("2200-01-01")
@@ -112,6 +112,13 @@ class MarketSection(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.timeframe_ms, self.warmup_ms  # both raise where they are no durations
+        for symbol in self.symbols:
+            _, quote = split_symbol(symbol)
+            if is_perpetual(symbol) and symbol.partition(":")[2] != quote:
+                raise RecipeError(
+                    f"a perpetual here is linear, settled in its quote, {symbol!r} is not: write "
+                    f"BASE/QUOTE:QUOTE, such as ETH/USDT:USDT"
+                )
         quotes = {split_symbol(symbol)[1] for symbol in self.symbols}
         if len(quotes) > 1:
             raise RecipeError(f"market.symbols must share one quote, have {sorted(quotes)}")

@@ -18,8 +18,8 @@ def closed_trades(fills: Iterable[Fill], held: dict[str, float] | None = None) -
 
     Args:
         fills: in the order in which they happened.
-        held: base units owned before the first fill, by symbol. They have no entry, so what is
-            sold of them closes no trade.
+        held: base units owned before the first fill, by symbol, < 0 short. They have no entry
+            here, so what ends them closes no trade.
     """
     holdings = dict(held or {})
     open_trades: dict[str, _OpenTrade] = {}
@@ -27,10 +27,10 @@ def closed_trades(fills: Iterable[Fill], held: dict[str, float] | None = None) -
     for fill in fills:
         rest = fill.quantity
         gift = holdings.get(fill.symbol, 0.0)
-        if gift > 0 and rest < 0:
-            used = min(gift, -rest)
-            holdings[fill.symbol] = gift - used
-            rest += used
+        if gift * rest < 0:
+            used = min(abs(gift), abs(rest)) * (1.0 if rest > 0 else -1.0)
+            holdings[fill.symbol] = gift + used
+            rest -= used
         while abs(rest) > _DUST * abs(fill.quantity):
             trade = open_trades.setdefault(fill.symbol, _OpenTrade(fill.symbol))
             rest -= trade.take(fill, rest)

@@ -8,7 +8,7 @@ from threading import Lock
 import backtrader as bt
 import numpy as np
 import pytest
-from perpetual_runs import ETH, SINCE, make_recipe, to_candles
+from perpetual_runs import ETH, SINCE, fill_catalog, make_recipe, to_candles
 
 import seawall
 from seawall.action import Action, Order
@@ -383,3 +383,30 @@ def test_the_worse_pass_of_a_guarded_position_is_the_headline(tmp_path: Path) ->
     assert result.equity["equity"].iloc[-1] == pytest.approx(1_000.0)
     assert other.equity["equity"].iloc[-1] == pytest.approx(400.0)
     assert result.margin_liquidations["price"].iloc[0] == pytest.approx(1_606.4, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("position", "message"),
+    [
+        ({"quantity": 10.0, "entry": 1_000_000.0}, "it would be liquidated at once"),
+        ({"quantity": 1.0, "entry": 2_600.0}, "it would be liquidated at once"),
+        ({"quantity": -1.0, "entry": 1_500.0}, "it would be liquidated at once"),
+        ({"notional": 1e6, "entry": 0.01}, "may have a notional of at most"),
+    ],
+)
+def test_a_position_that_cannot_be_is_refused(
+    position: dict[str, float], message: str, tmp_path: Path
+) -> None:
+    """A long of 5x from 2,600 has lost 600 of its 520 at 2,000; 1e6 / 0.01 units are 2e11 there."""
+    recipe = make_recipe("margin_protection", 6, settings={"perpetual.position": position})
+    with pytest.raises(RecipeError, match=message):
+        seawall.run(recipe, catalog=fill_catalog(tmp_path, {ETH: [2_000.0] * 6}))
+
+
+def test_the_benchmark_of_a_perpetual_pays_its_funding_and_its_fee() -> None:
+    """It is what the agent of that name makes of the contract without leverage, to its rounding."""
+    recipe = Recipe.from_file(find_recipe("futures_demo"))
+    settings = {"agent.name": "agents.buy_and_hold", "strategy.leverage": 1.0}
+    result = seawall.run(recipe.with_settings(settings))
+    assert result.funding["amount"].sum() < -1_000.0
+    assert result.benchmark.total_return == pytest.approx(result.metrics.total_return, abs=2e-3)

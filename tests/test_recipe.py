@@ -150,3 +150,15 @@ def test_the_id_is_the_same_in_another_process_with_another_hash_seed() -> None:
         for seed in ("1", "2")
     }  # fmt: skip
     assert found == {Recipe.from_toml(TEXT).id}
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    ["BTC/USD:BTC", "ETH/USDT:USDC", "ETH/USDT:USDT-251226", "ETH/USDT:", "ETH/USDT:USDT:USDT"],
+)
+def test_contracts_that_are_no_linear_perpetuals_are_refused(symbol: str) -> None:
+    """Coin-margined and dated ones have other rules."""
+    market = {"venue": "simulated", "symbols": [symbol], "timeframe": "1h"}
+    market |= {"since": "2025-01-01", "until": "2025-01-02"}
+    with pytest.raises(RecipeError, match="a perpetual here is linear"):
+        Recipe.from_dict({"market": market})

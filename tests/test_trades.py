@@ -75,3 +75,10 @@ def test_profits_of_trades_add_up_to_the_cash_once_flat(
         fills.append(fill(-rest, 100.0))
     cash = sum(-f.quantity * f.price - f.fee for f in fills)
     assert sum(t.pnl for t in closed_trades(fills)) == pytest.approx(cash, rel=1e-9, abs=1e-6)
+
+
+def test_what_ends_a_given_short_is_no_closed_trade() -> None:
+    """Short 10 at the start: buying 5 and selling 5 again closes nothing that was opened."""
+    assert closed_trades([fill(5, 90), fill(-5, 80)], {"ETH/USDT": -10.0}) == []
+    (trade,) = closed_trades([fill(12, 90), fill(-2, 95)], {"ETH/USDT": -10.0})
+    assert (trade.quantity, trade.pnl) == (2.0, 10.0)

@@ -17,12 +17,12 @@ from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
 from seawall.market.quality import check
-from seawall.market.series import Candles, FloatArray
+from seawall.market.series import Candles, FloatArray, TimeArray
 from seawall.metrics import ClosedTrade, Metrics, measure
 from seawall.recipe import Recipe
 from seawall.result import Band, Result
 from seawall.trades import closed_trades
-from seawall.units import BPS, to_time_text
+from seawall.units import BPS, is_perpetual, to_time_text
 from seawall.venues.ledger import Ledger
 
 MISSING_SHARE = 0.01  # fewer missing bars than this are a matter of the data quality table
@@ -161,22 +161,24 @@ def buy_and_hold(recipe: Recipe, world: World, curve: AccountCurve) -> BuyAndHol
 
     It starts with the account's whole equity in cash, split evenly over the symbols; each part pays
     taker fee, fixed fee and half-spread at the first open that may trade, with no cap on volume. A
-    symbol that is listed later is bought when it is.
+    symbol that is listed later is bought when it is. A perpetual is bought without leverage, at its
+    own taker fee, and pays and gets funding.
     """
     costs = recipe.costs
-    spread, fee = 1 + costs.half_spread_bps * BPS, 1 + costs.taker_fee_bps * BPS
+    spread = 1 + costs.half_spread_bps * BPS
     share = float(curve.equity[0]) / len(world.candles)
     held, idle = np.zeros(len(curve.time_ms)), np.zeros(len(curve.time_ms))
     notional = 0.0
     for symbol, candles in world.candles.items():
         trading = candles.between(world.since_ms, None)
         price = float(trading.open[0]) * spread
-        units = (share / price - costs.fixed_fee_base) / fee
+        units = (share / price - _fixed_fee(recipe, world, symbol)) / _fee(recipe, world, symbol)
         notional += units * price
         first_ms = trading.time_ms[0] if _is_at_open(recipe) else trading.close_ms[0]
         has_bought = curve.time_ms >= first_ms
         has_bought[0] = False  # the first sample is the start: still in cash
         held += np.where(has_bought, units * np.nan_to_num(curve.prices[symbol]), 0.0)
+        held += units * _funding(world, symbol, int(trading.time_ms[0]), curve.time_ms)
         idle += np.where(has_bought, 0.0, share)
     equity = held + idle
     return BuyAndHold(
@@ -186,6 +188,29 @@ def buy_and_hold(recipe: Recipe, world: World, curve: AccountCurve) -> BuyAndHol
         slippage=notional * (1 - 1 / spread),
         notional=notional,
     )
+
+
+def _fee(recipe: Recipe, world: World, symbol: str) -> float:
+    """Return 1 and the taker fee of a symbol."""
+    fee_bps = recipe.costs.taker_fee_bps
+    if world.perpetual is not None and is_perpetual(symbol):
+        fee_bps = world.perpetual.section.fees_of(symbol)[1]
+    return 1 + fee_bps * BPS
+
+
+def _fixed_fee(recipe: Recipe, world: World, symbol: str) -> float:
+    has_none = world.perpetual is not None and is_perpetual(symbol)
+    return 0.0 if has_none else recipe.costs.fixed_fee_base
+
+
+def _funding(world: World, symbol: str, bought_ms: int, time_ms: TimeArray) -> FloatArray:
+    """Return the funding that one unit, bought at a bar's open, has got at each time."""
+    if world.perpetual is None or not is_perpetual(symbol):
+        return np.zeros(len(time_ms))
+    stamps, row = world.perpetual.stamps, world.perpetual.symbols.index(symbol)
+    is_met = (stamps.row == row) & (stamps.time_ms > bought_ms)
+    got = np.concatenate([[0.0], np.cumsum(-(stamps.mark * stamps.rate)[is_met])])
+    return got[np.searchsorted(stamps.time_ms[is_met], time_ms, "left")]
 
 
 def _is_at_open(recipe: Recipe) -> bool:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seawall.engine.perpetual.tables import to_table
 from seawall.errors import DataError, RecipeError
 from seawall.market.brackets import Brackets
 from seawall.market.series import FloatArray
 from seawall.perpetual_recipe import PerpetualSection
+from seawall.venues.perpetual.margin import find_maintenance
 
 
 def check_leverage(
@@ -35,14 +37,18 @@ def check_position(
     symbols: tuple[str, ...],
     brackets: Sequence[Brackets],
     marks: FloatArray,
+    opens: FloatArray,
 ) -> None:
-    """Raise RecipeError where the given position is larger than its leverage allows.
+    """Raise RecipeError where the given position cannot be as it is given.
+
+    That is where it is larger than its leverage allows, or would be liquidated at once.
 
     Args:
         section: of the recipe.
         symbols: the contracts, by row.
         brackets: of the first epoch, by row.
         marks: float64, shape (n,), at the open of the first bar that trades.
+        opens: likewise of the last price: the entry if the recipe does not say.
 
     Raises:
         DataError: there is no mark then.
@@ -57,15 +63,32 @@ def check_position(
             f"a position that is given needs a mark at the start, {symbol} has none yet: move "
             "market.since, or leave perpetual.position out"
         )
-    size = position.notional
-    if size is None:
-        size = (position.quantity or 0.0) * float(marks[row])
+    mark = float(marks[row])
+    entry = position.entry or float(opens[row])
+    quantity = position.quantity if position.quantity is not None else 0.0
+    if position.notional is not None:
+        quantity = position.notional / entry
     largest = brackets[row].largest(position.leverage)
-    if abs(size) > largest:
+    if abs(quantity) * mark > largest:
         raise RecipeError(
             f"a position with {position.leverage:g}x may have a notional of at most {largest:,.0f} "
-            f"({brackets[row].name}), perpetual.position has {abs(size):,.0f}: make it smaller, or "
-            "lower perpetual.position.leverage"
+            f"({brackets[row].name}), perpetual.position has {abs(quantity) * mark:,.0f} at the "
+            "mark: make it smaller, or lower perpetual.position.leverage"
+        )
+    backing = abs(quantity) * entry / position.leverage
+    if section.mode_of(symbol) == "cross" and section.wallet is not None:
+        backing = section.wallet
+    _check_alive(symbol, backing + quantity * (mark - entry), abs(quantity) * mark, brackets[row])
+
+
+def _check_alive(symbol: str, balance: float, notional: float, brackets: Brackets) -> None:
+    maintenance = find_maintenance(notional, to_table([brackets])[0])
+    if not balance > maintenance:
+        raise RecipeError(
+            f"a position must begin above its maintenance margin, {symbol} would have a margin "
+            f"balance of {balance:,.2f} and need {maintenance:,.2f} at the first mark: it would be "
+            "liquidated at once; give another perpetual.position.entry, a lower leverage, or more "
+            "in perpetual.wallet"
         )
 
 

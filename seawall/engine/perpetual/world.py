@@ -99,7 +99,8 @@ def build_perpetual_world(
     found = [_find_one(recipe, section, symbol, candles, catalog) for symbol in symbols]
     marks = np.stack([align(mark.candles, clock_ms) for mark, _ in found], axis=1)
     first = int(np.searchsorted(clock_ms, market.since_ms, "right"))
-    check_position(section, symbols, tables.brackets[0], marks[first, :, 0])
+    opens = np.array([_first_open(candles[symbol], market.since_ms) for symbol in symbols])
+    check_position(section, symbols, tables.brackets[0], marks[first, :, 0], opens)
     fundings = [funding for _, funding in found]
     labels = [label for mark, funding in found for label in (*mark.labels, *funding.labels)]
     extra = [one for mark, funding in found for one in (*mark.extra, *funding.extra)]
@@ -114,6 +115,12 @@ def build_perpetual_world(
         extra=tuple(extra),
         sources={symbol: mark.origin for symbol, (mark, _) in zip(symbols, found, strict=True)},
     )
+
+
+def _first_open(candles: Candles, since_ms: int) -> float:
+    """Return the open of the first bar that trades; nan where there is none."""
+    row = int(np.searchsorted(candles.time_ms, since_ms))
+    return float(candles.open[row]) if row < len(candles) else float("nan")
 
 
 def _find_one(
