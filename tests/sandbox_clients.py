@@ -11,6 +11,7 @@ import numpy as np
 
 from seawall.market.series import Candles, SeriesKey
 from seawall.sandbox.clock import STEPPED, Clock
+from seawall.sandbox.contract import Contract
 from seawall.sandbox.decimals import ONE
 from seawall.sandbox.exchange import Exchange, Settings
 from seawall.sandbox.gateway import Answer, Gateway, Request
@@ -80,9 +81,17 @@ def market(
     seed: int = 7,
     liquidity: Liquidity | None = None,
     terms: Terms = ETH_TERMS,
+    contract: Contract | None = None,
 ) -> Market:
     """Return a market that stands at ``start_ms``."""
-    return Market(candles, terms, liquidity=liquidity or Liquidity(), seed=seed, start_ms=start_ms)
+    return Market(
+        candles,
+        terms,
+        liquidity=liquidity or Liquidity(),
+        seed=seed,
+        start_ms=start_ms,
+        contract=contract,
+    )
 
 
 def exchange(
@@ -92,16 +101,31 @@ def exchange(
     liquidity: Liquidity | None = None,
     settings: Settings | None = None,
     speed: float = STEPPED,
+    futures: float = 0.0,
+    contracts: Mapping[str, Contract] | None = None,
 ) -> Exchange:
-    """Return an exchange with the accounts of Alice and Bob, stepped by hand unless told."""
+    """Return an exchange with the accounts of Alice and Bob, stepped by hand unless told.
+
+    ``futures``: USDT in each one's futures wallet; ``contracts``: of perpetuals, by symbol.
+    """
+    known = contracts or {}
     made = Exchange(
         Clock(start_ms, speed=speed),
-        [market(one, start_ms=start_ms, seed=seed, liquidity=liquidity) for one in candles],
+        [
+            market(
+                one,
+                start_ms=start_ms,
+                seed=seed,
+                liquidity=liquidity,
+                contract=known.get(one.key.symbol),
+            )
+            for one in candles
+        ],
         settings=settings,
     )
     rich = {"USDT": 1_000_000.0, "ETH": 100.0, "BTC": 10.0}
-    made.open_account("alice", key=KEY, secret=SECRET, balances=rich)
-    made.open_account("bob", key=KEY_BOB, secret=SECRET_BOB, balances=rich)
+    for name, key, secret in (("alice", KEY, SECRET), ("bob", KEY_BOB, SECRET_BOB)):
+        made.open_account(name, key=key, secret=secret, balances=rich, futures=futures)
     return made
 
 
@@ -148,6 +172,30 @@ def spot_client(
 ) -> Any:
     """Return an unmodified synchronous ccxt client on the exchange's clock."""
     return _tune(CCXT.binance(_config(thread.url, key, secret, options)), thread)
+
+
+def usdm_client(
+    thread: ServerThread, *, key: str = KEY, secret: str = SECRET, part: str = "api"
+) -> Any:
+    """Return an unmodified synchronous ccxt client for perpetuals on the exchange's clock.
+
+    ``part``: of ccxt's table of URLs; ``demo`` and ``test`` are switched on in ccxt's own ways.
+    """
+    config = _config(thread.url, key, secret, {"defaultType": "swap"})
+    config["urls"] = {part: urls(thread.url)}
+    client = CCXT.binanceusdm(config)
+    if part == "demo":
+        client.enable_demo_trading(True)
+    elif part == "test":
+        client.set_sandbox_mode(True)
+    return _tune(client, thread)
+
+
+def pro_usdm_client(thread: ServerThread, *, key: str = KEY, secret: str = SECRET) -> Any:
+    """Return an unmodified ccxt.pro client for perpetuals; made inside a running loop."""
+    client = CCXT_PRO.binanceusdm(_config(thread.url, key, secret, {"defaultType": "swap"}))
+    client.milliseconds = thread.server.exchange.clock.now_ms
+    return client
 
 
 def pro_client(thread: ServerThread, *, key: str = KEY, secret: str = SECRET) -> Any:

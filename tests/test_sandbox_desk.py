@@ -6,18 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_clients import (
+    KEY,
     KEY_BOB,
+    SECRET,
     SECRET_BOB,
     START_MS,
     RawClient,
     bars,
     exchange,
+    market,
     wavy,
 )
 
-from seawall.sandbox.decimals import ONE, parse_decimal
+from seawall.sandbox.clock import STEPPED, Clock
+from seawall.sandbox.decimals import ONE, parse_decimal, to_text
 from seawall.sandbox.exchange import Exchange, Settings
-from seawall.sandbox.market import Liquidity
+from seawall.sandbox.market import Liquidity, Terms
 from seawall.units import HOUR_MS, MINUTE_MS
 
 FALLING = bars([(3000, 3001, 2990, 2991, 120.0), (2991, 2992, 2950, 2955, 120.0)])
@@ -356,3 +360,28 @@ def test_a_long_memory_is_bounded() -> None:
     assert sorted(history.orders) == [1, 17, 18, 19, 20, 21]
     assert len(history.trades) == 5
     assert made.clock.now_ms() == START_MS
+
+
+def test_a_market_buy_needs_no_more_than_it_will_pay() -> None:
+    """On a grid finer than 1e-8 of quote each fill is rounded down, and so is what is asked for.
+
+    Ticks of 0.0001 and lots of 0.000001: whoever has the sum of the rounded parts can buy, whoever
+    has one unit less cannot.
+    """
+    fine = Terms(tick=ONE // 10_000, lot=ONE // 1_000_000, min_notional=1)
+    thin = Liquidity(level_notional=2.0, spread_bps=0.01, step_bps=0.01)
+    listed = market(FALLING, liquidity=thin, terms=fine)
+    for missing, status in ((0, 200), (1, 400)):
+        made = Exchange(Clock(START_MS, speed=STEPPED), [listed], settings=Settings(limits=None))
+        asks = made.spot.books["ETHUSDT"].quotes()[1]
+        wanted = asks[0][1] + asks[1][1] + 7 * fine.lot
+        parts = [asks[0], asks[1], (asks[2][0], 7 * fine.lot)]
+        cost = sum(price * size // ONE for price, size in parts)
+        exact = sum(price * size for price, size in parts) / ONE
+        assert cost < exact
+        account = made.open_account("alice", key=KEY, secret=SECRET, balances={})
+        account.balance("USDT").free = cost - missing
+        answer = RawClient(made).order("BUY", "MARKET", quantity=to_text(wanted))
+        assert answer[0] == status, answer
+        if not missing:
+            assert account.balance("USDT").total == 0

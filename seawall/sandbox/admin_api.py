@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from seawall.errors import RecipeError, SeawallError
-from seawall.sandbox.decimals import from_float, to_text
+from seawall.sandbox.decimals import from_float, money_to_text, to_text
 from seawall.sandbox.faults import EventFault, read_fault
 from seawall.sandbox.gateway import Answer, encode
+from seawall.sandbox.linear_account import find_transferable, pay
 from seawall.sandbox.market import Market
+from seawall.sandbox.refusals import ApiError
 from seawall.sandbox.spot_json import JsonDict
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class AdminApi:
                 raise RecipeError("a request of the operator is a JSON object: write {}")
             result = self._verbs[verb](table)
             return _show(await result if isinstance(result, Awaitable) else result)
-        except (SeawallError, ValueError, KeyError, TypeError) as error:
+        except (SeawallError, ApiError, ValueError, KeyError, TypeError) as error:
             return Answer(400, encode({"error": f"{error}"}).encode(), {})
 
     def _is_token(self, token: str) -> bool:
@@ -78,6 +80,10 @@ class AdminApi:
                 name: {asset: to_text(one.total) for asset, one in account.balances.items()}
                 for name, account in exchange.accounts.by_name.items()
             },
+            "futures": {
+                name: money_to_text(seat.money) for name, seat in exchange.linear.seats.items()
+            },
+            "insurance": money_to_text(exchange.linear.house.insurance),
             "n_sockets": len(self._server.all_connections()),
             "faults": {number: fault.path for number, fault in self._server.faults.waiting.items()},
         }
@@ -94,6 +100,7 @@ class AdminApi:
             key=str(table["key"]),
             secret=str(table["secret"]),
             balances={str(asset): float(amount) for asset, amount in balances.items()},
+            futures=_number(table, "futures") if "futures" in table else 0.0,
         )
         return {"uid": account.number}
 
@@ -102,6 +109,8 @@ class AdminApi:
         name, asset = str(table["account"]), str(table["asset"])
         if name not in accounts:
             raise RecipeError(f"accounts are {', '.join(accounts)}, is {name!r}: choose one")
+        if table.get("wallet", "spot") == "futures":
+            return self._pay(name, asset, from_float(_number(table, "amount")))
         balance = accounts[name].balance(asset)
         units = from_float(_number(table, "amount"))
         if balance.free + units < 0:
@@ -113,6 +122,16 @@ class AdminApi:
             {"e": "balanceUpdate", "E": now_ms, "a": asset, "d": to_text(units), "T": now_ms},
         )
         return {"free": to_text(balance.free)}
+
+    def _pay(self, name: str, asset: str, units: int) -> object:
+        """Let money come into or leave a futures wallet."""
+        exchange = self._server.exchange
+        desk, now_ms = exchange.linear, exchange.catch_up()
+        if asset != desk.asset:
+            raise RecipeError(f"futures wallets hold {desk.asset}, is {asset!r}: pay that")
+        seat = desk.seat(exchange.accounts.by_name[name])
+        pay(desk, seat, units, now_ms)
+        return {"free": money_to_text(find_transferable(desk, seat))}
 
     def _fault(self, table: Table) -> object:
         return {"fault": self._server.faults.add(read_fault(table))}

@@ -52,6 +52,12 @@ def float_to_text(value: float) -> str:
     return f"{Decimal(repr(value)):f}"
 
 
+def money_to_text(value: float) -> str:
+    """Return float64 money with eight decimals, the nearest; never ``-0.00000000``."""
+    text = f"{value:.8f}"
+    return text[1:] if text == "-0.00000000" else text
+
+
 def multiply_down(price: int, quantity: int) -> int:
     """Return price * quantity, rounded down to a unit."""
     return price * quantity // ONE

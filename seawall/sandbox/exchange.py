@@ -12,9 +12,13 @@ from typing import Protocol
 
 from seawall.errors import DataError
 from seawall.sandbox.accounts import Account, Accounts
+from seawall.sandbox.book import Book
 from seawall.sandbox.clock import Clock
 from seawall.sandbox.decimals import from_float
 from seawall.sandbox.limits import Limits
+from seawall.sandbox.linear_account import pay
+from seawall.sandbox.linear_desk import DeskTerms, LinearDesk
+from seawall.sandbox.listen_keys import ListenKeys
 from seawall.sandbox.market import Market, Product
 from seawall.sandbox.spot_desk import SpotDesk
 from seawall.sandbox.tape import Print
@@ -24,7 +28,13 @@ OnPrint = Callable[[Market, Print | None], None]  # None: a bar has ended
 
 
 class Desk(Protocol):
-    """What matches the orders of one product's markets."""
+    """What matches the orders of one product's markets.
+
+    Attributes:
+        books: by market code.
+    """
+
+    books: dict[str, Book]
 
     def on_print(self, market: Market, one: Print) -> None:
         """Let a market's new print meet what waits."""
@@ -45,12 +55,19 @@ class Settings:
 
     Attributes:
         maker_fee_bps, taker_fee_bps: of spot fills.
+        futures_maker_fee_bps, futures_taker_fee_bps: of fills of perpetuals.
+        liquidation_fee_bps: of the notional that a liquidation closes.
+        leverage: of a perpetual that no leverage was chosen for.
         limits: request weights and order counts; None for none.
         kept: orders that are over, and trades, kept per account and market.
     """
 
     maker_fee_bps: float = 10.0
     taker_fee_bps: float = 10.0
+    futures_maker_fee_bps: float = 2.0
+    futures_taker_fee_bps: float = 5.0
+    liquidation_fee_bps: float = 125.0
+    leverage: float = 20.0
     limits: Limits | None = field(default_factory=Limits)
     kept: int = 20_000
 
@@ -64,7 +81,7 @@ class Exchange:
         """Open an exchange.
 
         Raises:
-            DataError: two markets have one code, or there is none.
+            DataError: two markets have one code, or there is none; perpetuals have two margins.
         """
         self.clock, self.settings = clock, settings or Settings()
         self.accounts = Accounts()
@@ -77,9 +94,11 @@ class Exchange:
         if not any(self.markets.values()):
             raise DataError("an exchange must list a market, it has none: add simulated:ETH/USDT")
         self.spot = SpotDesk(self.markets["spot"], self.accounts)
-        self.desks: dict[Product, Desk] = {"spot": self.spot}
+        self.linear = LinearDesk(self.markets["linear"], self.accounts, self._desk_terms())
+        self.desks: dict[Product, Desk] = {"spot": self.spot, "linear": self.linear}
         self.watchers: list[OnPrint] = []
         self.audiences: list[Callable[[Market], bool]] = []  # whether somebody listens to a market
+        self.listen_keys = ListenKeys()
         self._all = [market for listed in self.markets.values() for market in listed.values()]
         self.skew_ms = 0  # a fault: by how much its time is shown and checked wrongly
         self.is_in_maintenance = False
@@ -91,6 +110,20 @@ class Exchange:
         """Every market, spot first."""
         return list(self._all)
 
+    def _desk_terms(self) -> DeskTerms:
+        settings = self.settings
+        return DeskTerms(
+            maker_fee=from_float(settings.futures_maker_fee_bps * BPS),
+            taker_fee=from_float(settings.futures_taker_fee_bps * BPS),
+            liquidation_fee=settings.liquidation_fee_bps * BPS,
+            leverage=settings.leverage,
+            kept=settings.kept,
+        )
+
+    def book(self, market: Market) -> Book:
+        """Return the order book of a market."""
+        return self.desks[market.product].books[market.code]
+
     def assets(self) -> list[str]:
         """Return all assets that are traded or held, sorted."""
         traded = {asset for market in self._all for asset in (market.base, market.quote)}
@@ -98,15 +131,21 @@ class Exchange:
         return sorted(traded | held)
 
     def open_account(
-        self, name: str, *, key: str, secret: str, balances: Mapping[str, float]
+        self,
+        name: str,
+        *,
+        key: str,
+        secret: str,
+        balances: Mapping[str, float],
+        futures: float = 0.0,
     ) -> Account:
-        """Open an account with spot balances in plain units.
+        """Open an account with spot balances, and money in its futures wallet, in plain units.
 
         Raises:
             RecipeError: its name or key is taken.
         """
         fees = (self.settings.maker_fee_bps, self.settings.taker_fee_bps)
-        return self.accounts.open(
+        account = self.accounts.open(
             name,
             key=key,
             secret=secret,
@@ -114,6 +153,10 @@ class Exchange:
             fees=(from_float(fees[0] * BPS), from_float(fees[1] * BPS)),
             kept=self.settings.kept,
         )
+        seat = self.linear.seat(account)  # all in the order of the accounts, for who comes first
+        if futures > 0.0:
+            pay(self.linear, seat, from_float(futures), self.clock.now_ms())
+        return account
 
     def catch_up(self) -> int:
         """Bring all markets to the clock's time, and return it."""
@@ -122,6 +165,7 @@ class Exchange:
             self._walk(now_ms)
             self._next_ms = min(market.next_ms for market in self._all)
         self.event_ms = now_ms
+        self.listen_keys.expire(now_ms)
         return now_ms
 
     def _walk(self, now_ms: int) -> None:
@@ -133,9 +177,8 @@ class Exchange:
                 return
             self.event_ms = int(market.next_ms)
             one = market.step()
-            desk = self.desks.get(market.product)
-            if desk is not None and one is not None:
-                desk.on_print(market, one)
+            if one is not None:
+                self.desks[market.product].on_print(market, one)
             for watcher in self.watchers:
                 watcher(market, one)
             if one is None:
@@ -145,13 +188,12 @@ class Exchange:
         """Pass over the bars in which nothing can happen and that nobody watches."""
         if market.next_ms > now_ms or any(is_watched(market) for is_watched in self.audiences):
             return
-        desk = self.desks.get(market.product)
-        if desk is None or desk.is_idle(market):
+        desk = self.desks[market.product]
+        if desk.is_idle(market):
             market.jump(now_ms)
         elif not self._skip_bars(market, desk, now_ms):
             return
-        if desk is not None:
-            desk.refresh(market)
+        desk.refresh(market)
 
     def _skip_bars(self, market: Market, desk: Desk, now_ms: int) -> bool:
         reached = None

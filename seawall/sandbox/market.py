@@ -12,8 +12,10 @@ import numpy as np
 
 from seawall.errors import DataError, RecipeError
 from seawall.market.series import PRICE_FIELDS, Candles
+from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE
 from seawall.sandbox.klines import INTERVALS, Kline, KlineTable
+from seawall.sandbox.marks import Marks
 from seawall.sandbox.refusals import invalid_interval
 from seawall.sandbox.tape import Print, Tape
 from seawall.units import DAY_MS, split_symbol, to_duration_ms, to_time_text
@@ -70,9 +72,18 @@ class Market:
     """One listed market, and the print at which it stands."""
 
     def __init__(
-        self, candles: Candles, terms: Terms, *, liquidity: Liquidity, seed: int, start_ms: int
+        self,
+        candles: Candles,
+        terms: Terms,
+        *,
+        liquidity: Liquidity,
+        seed: int,
+        start_ms: int,
+        contract: Contract | None = None,
     ) -> None:
         """List ``candles``, whose times are the exchange's; trading stands at ``start_ms``.
+
+        ``contract``: of a perpetual; None: its mark is built, and there is no funding.
 
         Raises:
             DataError: no bar has opened by then.
@@ -94,11 +105,26 @@ class Market:
             )
         self._prints: list[Print] = []
         self.jump(start_ms)
+        self.contract: Contract | None = None
+        self.marks: Marks | None = None
+        if self.product == "linear":
+            self.contract = contract or make_contract(candles)
+            self.marks = Marks(
+                self.contract.mark,
+                seed=seed,
+                n_prints=liquidity.n_prints,
+                where=lambda: self.last.number,
+            )
 
     @property
     def price(self) -> int:
         """The last price."""
         return self.last.price
+
+    @property
+    def mark_price(self) -> int:
+        """The mark of a perpetual, the last price of spot."""
+        return self.last.price if self.marks is None else self.marks.price
 
     @property
     def is_over(self) -> bool:
@@ -167,6 +193,8 @@ class Market:
             self.candles, seed=self._seed, n_prints=self.liquidity.n_prints, tick=self.terms.tick
         )
         self._tables.clear()
+        if self.marks is not None:
+            self.marks.gap(self.bar, factor)
 
     def supply(self, changed: Mapping[str, float]) -> None:
         """Change how the book is made from now on; the prints per bar stay.

@@ -28,6 +28,7 @@ class Trade(NamedTuple):
     time_ms: int
     is_buyer: bool
     is_maker: bool
+    realised: int = 0  # of a perpetual's position, profit that it realised
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,6 +42,9 @@ class Order:
         stop_is_up: the trigger is reached from below.
         locked: what it still locks of ``locked_asset``.
         is_working: in the book or done; False while it waits for its trigger.
+        is_reduce_only: of a perpetual: it opens nothing.
+        original_type: of a perpetual: what it was before its trigger, its own type without one.
+        closes_all: of a perpetual: it was to close whatever is held.
     """
 
     account: str
@@ -65,6 +69,8 @@ class Order:
     working_ms: int = -1
     is_working: bool = True
     is_reduce_only: bool = False
+    original_type: str = ""
+    closes_all: bool = False
 
     @property
     def left(self) -> int:

@@ -10,17 +10,26 @@ from typing import Self, TypeVar
 from aiohttp import web
 
 from seawall.errors import ExchangeError
-from seawall.sandbox import spot_market_api, spot_trade_api, wallet_api
+from seawall.sandbox import (
+    algo_api,
+    linear_account_api,
+    linear_market_api,
+    linear_trade_api,
+    spot_market_api,
+    spot_trade_api,
+    wallet_api,
+)
 from seawall.sandbox.admin_api import PREFIX, TOKEN_HEADER, AdminApi
 from seawall.sandbox.call import Routes
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.faults import Faults, unavailable
 from seawall.sandbox.gateway import Answer, Gateway, Request
+from seawall.sandbox.linear_feed import open_linear_hub
 from seawall.sandbox.sockets import Sockets
 from seawall.sandbox.spot_feed import open_spot_hub
 from seawall.sandbox.state import State
 from seawall.sandbox.streams import Connection
-from seawall.sandbox.ws_api import WsApi
+from seawall.sandbox.ws_api import LINEAR_METHODS, LINEAR_PREFIX, WsApi
 from seawall.units import HOUR_MS
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +42,15 @@ T = TypeVar("T")
 
 def all_routes() -> Routes:
     """Return every path that is served."""
-    return {**wallet_api.ROUTES, **spot_market_api.ROUTES, **spot_trade_api.ROUTES}
+    return {
+        **wallet_api.ROUTES,
+        **spot_market_api.ROUTES,
+        **spot_trade_api.ROUTES,
+        **linear_market_api.ROUTES,
+        **linear_trade_api.ROUTES,
+        **algo_api.ROUTES,
+        **linear_account_api.ROUTES,
+    }
 
 
 class Server:
@@ -61,8 +78,13 @@ class Server:
         """
         self.exchange, self.gateway = exchange, Gateway(exchange, all_routes())
         self.hub = open_spot_hub(exchange)
-        self.hubs = {"stream": self.hub}
-        self.sockets = Sockets(self.hubs, {"ws-api": WsApi(self.gateway, self.hub)})
+        linear, users = open_linear_hub(exchange)
+        self.hubs = {"stream": self.hub, "fstream": linear}
+        apis = {
+            "ws-api": WsApi(self.gateway, self.hub),
+            "ws-fapi": WsApi(self.gateway, linear, prefix=LINEAR_PREFIX, methods=LINEAR_METHODS),
+        }
+        self.sockets = Sockets(self.hubs, apis, {"fstream": users})
         self.faults = Faults()
         for hub in self.hubs.values():
             hub.shape = self.faults.shape

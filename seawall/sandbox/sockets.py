@@ -1,17 +1,19 @@
-"""WebSocket connections: market streams under ``/stream``, the WebSocket API under ``/ws-api``.
+"""WebSocket connections: streams under ``/stream`` and ``/fstream``, APIs under ``/ws-(f)api``.
 
 A stream's path may name what it carries (``/stream/ws/ethusdt@trade``,
-``/stream/stream?streams=a/b``); ``SUBSCRIBE`` adds to it. Clients tell spot from futures by the
-word ``stream`` in the address.
+``/stream/stream?streams=a/b``); ``SUBSCRIBE`` adds to it. A listen key in path or query makes it an
+account's stream. Clients tell spot from futures by ``/stream`` in the address.
 """
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl
 
 from aiohttp import WSMsgType, web
 
 from seawall.sandbox.gateway import encode
+from seawall.sandbox.linear_feed import UserStreams
 from seawall.sandbox.streams import ENDINGS, Connection, Hub
 from seawall.sandbox.ws_api import WsApi
 
@@ -22,9 +24,14 @@ Reply = Callable[[Connection, str, str], str]
 class Sockets:
     """Serves the WebSockets of one exchange, by the first part of their paths."""
 
-    def __init__(self, hubs: Mapping[str, Hub], apis: Mapping[str, WsApi]) -> None:
-        """Serve streams, ``{"stream": hub}``, and WebSocket APIs, ``{"ws-api": api}``."""
-        self._hubs, self._apis = hubs, apis
+    def __init__(
+        self, hubs: Mapping[str, Hub], apis: Mapping[str, WsApi], users: Mapping[str, UserStreams]
+    ) -> None:
+        """Serve streams, ``{"stream": hub}``, and WebSocket APIs, ``{"ws-api": api}``.
+
+        ``users``: what opens an account's streams by listen key, by the same names as ``hubs``.
+        """
+        self._hubs, self._apis, self._users = hubs, apis, users
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one connection until either side ends it."""
@@ -36,11 +43,15 @@ class Sockets:
         hub = self._hubs.get(first)
         if hub is None:
             return web.Response(status=404)
-        streams = query.removeprefix("streams=") if query.startswith("streams=") else ""
+        params = dict(parse_qsl(query))
+        streams = params.get("streams", "")
         connection = Connection(is_combined=bool(streams))
-        for name in (*path.split("/"), *streams.split("/")):
+        users = self._users.get(first)
+        for name in (*path.split("/"), *streams.split("/"), params.get("listenKey", "")):
             if "@" in name or name.startswith("!"):
                 hub.subscribe(connection, name)
+            elif users is not None and name:
+                users.open(connection, name)
 
         def reply(connection: Connection, text: str, _address: str) -> str:
             return _manage(hub, connection, text)

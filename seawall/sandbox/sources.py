@@ -12,12 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from seawall.errors import DataError, RecipeError
+from seawall.market.bracket_files import find_brackets
+from seawall.market.brackets import VENUE as BINANCE
 from seawall.market.catalog import Catalog
+from seawall.market.funding import BASE_INTERVAL_MS, FUNDING_TIMEFRAME
 from seawall.market.importer import import_file
 from seawall.market.manifest import Filters
 from seawall.market.parts import Understanding
 from seawall.market.series import PRICE_FIELDS, Candles, SeriesKey
 from seawall.market.simulate import VENUE, simulate
+from seawall.market.simulate_perpetual import simulate_perpetual
+from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE, from_float
 from seawall.sandbox.market import Terms
 from seawall.units import to_duration_ms
@@ -72,10 +77,63 @@ def from_simulation(
     start_price: float | None = None,
 ) -> tuple[Candles, Terms]:
     """Return a simulated market with its prices on a tick and its volumes on a lot."""
-    base = symbol.partition("/")[0]
-    price = start_price or _START_PRICES.get(base, 100.0)
+    price = start_price or _find_price(symbol)
     key = SeriesKey("candles", VENUE, symbol, timeframe)
     candles = simulate(key, seed=seed, n_bars=n_bars, since_ms=since_ms, start_price=price)
+    return _put_on_grid(candles, price)
+
+
+def perpetual_from_simulation(
+    symbol: str,
+    *,
+    seed: int,
+    n_bars: int,
+    since_ms: int,
+    timeframe: str = SIMULATED_TIMEFRAME,
+    start_price: float | None = None,
+) -> tuple[Candles, Terms, Contract]:
+    """Return a simulated perpetual: the spot market of the same seed with a premium."""
+    price = start_price or _find_price(symbol)
+    made = simulate_perpetual(
+        SeriesKey("candles", VENUE, symbol, timeframe),
+        seed=seed,
+        n_bars=n_bars,
+        since_ms=since_ms,
+        start_price=price,
+        interval_ms=BASE_INTERVAL_MS,
+    )
+    candles, terms = _put_on_grid(made.candles, price)
+    contract = make_contract(candles, mark=made.mark, funding=made.funding)
+    return candles, terms, contract
+
+
+def contract_from_catalog(catalog: Catalog, candles: Candles) -> Contract:
+    """Return the terms of a stored perpetual: mark, spot, funding and brackets where they are.
+
+    Raises:
+        DataError: what is stored cannot be read.
+    """
+    key = candles.key
+    span = int(candles.time_ms[0]), int(candles.close_ms[-1])
+    mark_key = replace(key, kind="mark")
+    spot_key = replace(key, symbol=key.symbol.partition(":")[0])
+    funding_key = SeriesKey("funding", key.venue, key.symbol, FUNDING_TIMEFRAME)
+    venue = BINANCE if key.venue in {"file", VENUE} else key.venue
+    return make_contract(
+        candles,
+        mark=catalog.read_candles(mark_key, *span) if catalog.has(mark_key) else None,
+        spot=catalog.read_candles(spot_key, *span) if catalog.has(spot_key) else None,
+        funding=catalog.read_signal(funding_key, *span) if catalog.has(funding_key) else None,
+        brackets=find_brackets(catalog, venue, key.symbol),
+    )
+
+
+def _find_price(symbol: str) -> float:
+    return _START_PRICES.get(symbol.partition("/")[0], 100.0)
+
+
+def _put_on_grid(candles: Candles, price: float) -> tuple[Candles, Terms]:
+    """Return simulated candles with prices on a tick and volumes on a lot, and the terms."""
     tick = 10.0 ** (floor(log10(price)) - _DIGITS)
     filters = Filters(tick_size=tick)
     terms = find_terms(candles, filters)

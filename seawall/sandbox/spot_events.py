@@ -122,7 +122,7 @@ def book_ticker(exchange: Exchange, market: Market, _one: Print) -> JsonDict:
     """Return best bid and ask; on spot this event has no type and no time."""
     best = best_of(exchange, market)
     return {
-        "u": exchange.spot.books[market.code].update_id,
+        "u": exchange.book(market).update_id,
         "s": market.code,
         "b": best["bidPrice"],
         "B": best["bidQty"],

@@ -1,14 +1,13 @@
 """The channels of spot: market events per print, and an account's orders and balances."""
 
 from seawall.sandbox.accounts import Account
-from seawall.sandbox.decimals import to_text
+from seawall.sandbox.depth_feed import DEPTH, DepthFeed
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.market import Market, Product
 from seawall.sandbox.orders import Order, Trade
 from seawall.sandbox.spot_events import (
     BUILDERS,
     account_position,
-    depth_changes,
     execution_report,
     kline,
 )
@@ -16,10 +15,7 @@ from seawall.sandbox.spot_json import JsonDict
 from seawall.sandbox.streams import Hub
 from seawall.sandbox.tape import Print
 
-_DEPTH = "depth"
-_PARTIAL_DEPTHS = ("5", "10", "20")
 _CADENCES = ("@100ms", "@1000ms")
-Levels = dict[int, int]
 
 
 class SpotFeed:
@@ -30,27 +26,27 @@ class SpotFeed:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._sent: dict[str, tuple[int, Levels, Levels]] = {}  # depth as it was last sent
+        self._depth = DepthFeed(exchange)
 
     def split(self, name: str) -> tuple[str, str]:
         """Return the market's code and the channel of a stream."""
         code, _, channel = name.partition("@")
         for cadence in _CADENCES:
-            channel = channel.removesuffix(cadence) if channel.startswith(_DEPTH) else channel
+            channel = channel.removesuffix(cadence) if channel.startswith(DEPTH) else channel
         return code.upper(), channel
 
     def has(self, market: Market, channel: str) -> bool:
         """Return whether a market has a channel."""
         if channel.startswith("kline_"):
             return channel.removeprefix("kline_") in market.intervals()
-        if channel.startswith(_DEPTH):
-            return channel == _DEPTH or channel.removeprefix(_DEPTH) in _PARTIAL_DEPTHS
+        if channel.startswith(DEPTH):
+            return self._depth.has(channel)
         return channel in BUILDERS
 
     def begin(self, market: Market, channel: str) -> None:
         """Note from which book on the changes count."""
-        if channel == _DEPTH:
-            self._sent[market.code] = self._levels(market)
+        if channel == DEPTH:
+            self._depth.begin(market)
 
     def event(self, market: Market, channel: str, one: Print | None) -> JsonDict | None:
         """Return what a channel says now, None where it says nothing."""
@@ -61,40 +57,15 @@ class SpotFeed:
             return kline(self._exchange, market, interval, is_closed=one is None)
         if one is None or (channel in {"aggTrade", "trade"} and not one.quantity):
             return None
-        if channel == _DEPTH:
-            return self._changes(market)
-        if channel.startswith(_DEPTH):
-            return self._partial(market, int(channel.removeprefix(_DEPTH)))
+        if channel == DEPTH:
+            return self._depth.changes(market)
+        if channel.startswith(DEPTH):
+            return self._depth.partial(market, channel)
         return BUILDERS[channel](self._exchange, market, one)
 
     def wrap(self, number: int, event: JsonDict) -> JsonDict:
         """Return an account's event as the WebSocket API sends it."""
         return {"subscriptionId": number, "event": event}
-
-    def _levels(self, market: Market) -> tuple[int, Levels, Levels]:
-        book = self._exchange.spot.books[market.code]
-        bids, asks = book.quotes()
-        return book.update_id, dict(bids), dict(asks)
-
-    def _changes(self, market: Market) -> JsonDict:
-        before, now = self._sent[market.code], self._levels(market)
-        self._sent[market.code] = now
-        return {
-            "e": "depthUpdate",
-            "E": self._exchange.event_ms,
-            "s": market.code,
-            "U": before[0] + 1,
-            "u": now[0],
-            "b": depth_changes(before[1], now[1]),
-            "a": depth_changes(before[2], now[2]),
-        }
-
-    def _partial(self, market: Market, n: int) -> JsonDict:
-        book = self._exchange.spot.books[market.code]
-        bids, asks = (
-            [[to_text(price), to_text(size)] for price, size in side[:n]] for side in book.quotes()
-        )
-        return {"lastUpdateId": book.update_id, "bids": bids, "asks": asks}
 
 
 def open_spot_hub(exchange: Exchange) -> Hub:

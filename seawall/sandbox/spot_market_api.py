@@ -5,12 +5,13 @@ Source: Binance spot, market data endpoints; weights as documented.
 
 import json
 from collections.abc import Callable
+from typing import Protocol
 
 from seawall.sandbox.call import Call, Route, Routes
 from seawall.sandbox.decimals import ONE, float_to_text, to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.filters import describe
-from seawall.sandbox.klines import Kline
+from seawall.sandbox.klines import Kline, KlineTable
 from seawall.sandbox.market import Market
 from seawall.sandbox.refusals import illegal, invalid_symbol
 from seawall.sandbox.spot_json import PREVENTION, JsonDict
@@ -26,6 +27,16 @@ _MOST_KLINES = 1_000
 _MOST_DEPTH = 5_000
 
 
+class Charted(Protocol):
+    """What has klines."""
+
+    def klines(self, interval: str) -> KlineTable:
+        """Return the table of an interval."""
+
+    def forming(self, interval: str) -> Kline:
+        """Return the kline in progress."""
+
+
 def time(_exchange: Exchange, call: Call) -> object:
     """Answer with the exchange's time."""
     return {"serverTime": call.now_ms}
@@ -38,26 +49,30 @@ def ping(_exchange: Exchange, _call: Call) -> object:
 
 def exchange_info(exchange: Exchange, call: Call) -> object:
     """Answer with the markets and their filters."""
-    limits = exchange.settings.limits
-    rates: list[JsonDict] = []
-    if limits is not None:
-        rates = [
-            _rate("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute),
-            _rate("ORDERS", "SECOND", 10, limits.orders_per_ten_seconds),
-            _rate("ORDERS", "DAY", 1, limits.orders_per_day),
-        ]
     return {
         "timezone": "UTC",
         "serverTime": call.now_ms,
-        "rateLimits": rates,
+        "rateLimits": rates_of(exchange),
         "exchangeFilters": [],
         "symbols": [_describe(market) for market in _chosen(exchange, call)],
     }
 
 
+def rates_of(exchange: Exchange) -> list[JsonDict]:
+    """Return the limits of requests and orders as ``exchangeInfo`` lists them."""
+    limits = exchange.settings.limits
+    if limits is None:
+        return []
+    return [
+        _rate("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute),
+        _rate("ORDERS", "SECOND", 10, limits.orders_per_ten_seconds),
+        _rate("ORDERS", "DAY", 1, limits.orders_per_day),
+    ]
+
+
 def depth(exchange: Exchange, call: Call) -> object:
     """Answer with the order book."""
-    book = exchange.spot.books[_market(exchange, call).code]
+    book = exchange.book(_market(exchange, call))
     limit = call.limit(100, _MOST_DEPTH)
     bids, asks = book.quotes()
     return {
@@ -69,7 +84,7 @@ def depth(exchange: Exchange, call: Call) -> object:
 
 def trades(exchange: Exchange, call: Call) -> object:
     """Answer with the market's last trades."""
-    found = _find_prints(_market(exchange, call), call, default=500)
+    found = find_prints(_market(exchange, call), call, default=500)
     return [
         {
             "id": one.number,
@@ -86,7 +101,7 @@ def trades(exchange: Exchange, call: Call) -> object:
 
 def agg_trades(exchange: Exchange, call: Call) -> object:
     """Answer with aggregate trades; each print of the market is one."""
-    found = _find_prints(_market(exchange, call), call, default=500)
+    found = find_prints(_market(exchange, call), call, default=500)
     return [
         {
             "a": one.number,
@@ -107,8 +122,8 @@ def klines(exchange: Exchange, call: Call) -> bytes:
     return kline_page(_market(exchange, call), call)
 
 
-def kline_page(market: Market, call: Call, *, most: int = _MOST_KLINES) -> bytes:
-    """Return one page of a market's klines as JSON.
+def kline_page(market: Charted, call: Call, *, most: int = _MOST_KLINES) -> bytes:
+    """Return one page of a market's or a mark's klines as JSON.
 
     From ``startTime`` the first ones, without it the last ones up to ``endTime``.
     """
@@ -158,7 +173,7 @@ def ticker_book(exchange: Exchange, call: Call) -> object:
 
 def best_of(exchange: Exchange, market: Market) -> JsonDict:
     """Return best bid and ask with their sizes; zeros where a side is empty."""
-    bids, asks = exchange.spot.books[market.code].quotes()
+    bids, asks = exchange.book(market).quotes()
     bid, ask = (side[0] if side else (0, 0) for side in (bids, asks))
     return {
         "bidPrice": to_text(bid[0]),
@@ -203,7 +218,7 @@ def changes(day: Kline) -> JsonDict:
     }
 
 
-def _find_prints(market: Market, call: Call, *, default: int) -> list[Print]:
+def find_prints(market: Market, call: Call, *, default: int) -> list[Print]:
     """Return trades: from a number, in a window of time, or the last ones."""
     limit = call.limit(default, _MOST_KLINES)
     first = call.integer("fromId")

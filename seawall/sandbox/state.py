@@ -12,12 +12,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from seawall.errors import DataError
+from seawall.sandbox import linear_state
 from seawall.sandbox.accounts import Account
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.gateway import encode
 from seawall.sandbox.orders import Order, Trade
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _ORDER_FIELDS = tuple(one.name for one in fields(Order))
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -47,18 +48,20 @@ class State:
             self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")
-            self._file.executescript(_TABLES)
+            self._file.executescript(_TABLES + linear_state.TABLES)
             self._check_version(path)
         except sqlite3.DatabaseError as error:
             raise DataError(
                 f"an exchange's state is a SQLite file, {path} is not ({error}): name another"
             ) from None
+        self._linear = linear_state.LinearState(self._file, exchange.linear)
         self._read()
         exchange.spot.reports.append(self._note)
 
     def flush(self) -> None:
         """Write what has changed since the last time, all of it or nothing."""
-        if not (self._orders or self._accounts):
+        self._accounts.update(self._linear.owners)
+        if not (self._orders or self._accounts or self._linear.is_dirty):
             return
         orders = [
             (*key, encode({name: getattr(order, name) for name in _ORDER_FIELDS}))
@@ -73,13 +76,15 @@ class State:
                 for name, trade in self._trades
             ],
         )
-        self._file.executemany(
-            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?)",
+        self._file.executemany(  # rows stay where they are: accounts keep their order
+            "INSERT INTO accounts VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "key = excluded.key, secret = excluded.secret, value = excluded.value",
             [
                 (name, account.key, account.secret.decode(), encode(_describe(account)))
                 for name, account in self._accounts.items()
             ],
         )
+        self._linear.write()
         self._put("counters", encode([dict(one) for one in self._counters()]))
         self._put("now_ms", str(self._exchange.event_ms))
         self._file.execute("COMMIT")
@@ -90,6 +95,7 @@ class State:
     def note_accounts(self) -> None:
         """Write all accounts: one was opened, or something was paid in."""
         self._accounts.update(self._exchange.accounts.by_name)
+        self._linear.note_all()
         self.flush()
 
     def close(self) -> None:
@@ -125,6 +131,7 @@ class State:
             trade = Trade(*json.loads(value))
             account = self._exchange.accounts.by_name[name]
             account.history(trade.code).trades.append(trade)
+        self._linear.read(self._exchange.accounts.by_name)
 
     def _counters(self) -> tuple[Counter[str], ...]:
         desk = self._exchange.spot
@@ -178,11 +185,21 @@ class State:
 
 def saved_time_ms(path: Path) -> int | None:
     """Return the exchange's time when a state was last written, None where there is none."""
+    return _peek(path, "now_ms")
+
+
+def saved_number(path: Path, name: str) -> int | None:
+    """Return a remembered setting that is a number, None where there is none."""
+    return _peek(path, f"setting:{name}")
+
+
+def _peek(path: Path, name: str) -> int | None:
+    """Return a number of a file's meta table without opening the exchange's state."""
     if not path.is_file():
         return None
     file = sqlite3.connect(path)
     try:
-        row = file.execute("SELECT value FROM meta WHERE name = 'now_ms'").fetchone()
+        row = file.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     except sqlite3.DatabaseError:
         return None
     finally:

@@ -171,10 +171,17 @@ class Hub:
             if event is not None:
                 self._send(connections, f"{market.code.lower()}@{channel}", event)
         for name, connections in list(self._everyone.items()):
-            channel = name.removeprefix("!").removesuffix("@arr")
+            channel = name.removeprefix("!").partition("@")[0]
             event = self.feed.event(market, channel, one)
             if event is not None:
-                self._send(connections, name, [event] if name.endswith("@arr") else event)
+                self._send(connections, name, [event] if "@arr" in name else event)
+
+    def announce(self, market: Market, channel: str, event: JsonDict) -> None:
+        """Send what happened in a market between prints to those who listen to a channel."""
+        connections = self._subscribers.get(market.code, {}).get(channel, set())
+        self._send(connections, f"{market.code.lower()}@{channel}", event)
+        everyone = f"!{channel}@arr"
+        self._send(self._everyone.get(everyone, set()), everyone, event)
 
     def tell(self, account: Account, event: JsonDict) -> None:
         """Send one event to an account's connections."""

@@ -1,13 +1,9 @@
-"""The wallet's side, ``/sapi/v1``, and the markets that an exchange does not list.
-
-What clients ask for when they load markets; COIN-M futures are answered as listing nothing.
-"""
+"""The wallet's side, ``/sapi/v1``: what clients ask for when they load markets."""
 
 from seawall.sandbox.call import Call, Route, Routes
 from seawall.sandbox.decimals import to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.spot_json import JsonDict
-from seawall.sandbox.spot_market_api import ping, time
 
 
 def status(exchange: Exchange, _call: Call) -> object:
@@ -34,18 +30,6 @@ def trade_fee(exchange: Exchange, call: Call) -> object:
         codes = list(exchange.spot.markets)
     maker, taker = to_text(call.owner.maker_fee), to_text(call.owner.taker_fee)
     return [{"symbol": code, "makerCommission": maker, "takerCommission": taker} for code in codes]
-
-
-def no_markets(_exchange: Exchange, call: Call) -> object:
-    """Answer that no contract is listed."""
-    return {
-        "timezone": "UTC",
-        "serverTime": call.now_ms,
-        "rateLimits": [],
-        "exchangeFilters": [],
-        "assets": [],
-        "symbols": [],
-    }
 
 
 def _coin(asset: str, call: Call) -> JsonDict:
@@ -76,7 +60,3 @@ ROUTES: Routes = {
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(nothing, 1, "key"),
     ("GET", "/sapi/v1/asset/tradeFee"): Route(trade_fee, 1, "signed"),
 }
-for _prefix in ("/fapi/v1", "/dapi/v1"):
-    ROUTES["GET", f"{_prefix}/ping"] = Route(ping)
-    ROUTES["GET", f"{_prefix}/time"] = Route(time)
-    ROUTES["GET", f"{_prefix}/exchangeInfo"] = Route(no_markets)

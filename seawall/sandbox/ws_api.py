@@ -1,6 +1,7 @@
-"""The WebSocket API, ``/ws-api/v3``: the same requests as over HTTP, and an account's events.
+"""The WebSocket APIs, ``/ws-api/v3`` and ``/ws-fapi/v1``: the same requests as over HTTP.
 
-Source: Binance, WebSocket API; the table of methods is that of spot. Signatures are over the
+On that of spot an account's events come too; perpetuals have streams for them. Source: Binance,
+WebSocket API. Signatures are over the
 parameters sorted by name.
 Left out: ``session.logon``, which needs an Ed25519 key.
 """
@@ -42,6 +43,28 @@ SPOT_METHODS: Methods = {
     "account.status": ("GET", "account"),
     "account.commission": ("GET", "account/commission"),
 }
+LINEAR_PREFIX = "/fapi/"
+LINEAR_METHODS: Methods = {
+    "depth": ("GET", "v1/depth"),
+    "ticker.price": ("GET", "v1/ticker/price"),
+    "ticker.book": ("GET", "v1/ticker/bookTicker"),
+    "order.place": ("POST", "v1/order"),
+    "order.test": ("POST", "v1/order/test"),
+    "order.modify": ("PUT", "v1/order"),
+    "order.status": ("GET", "v1/order"),
+    "order.cancel": ("DELETE", "v1/order"),
+    "algoOrder.place": ("POST", "v1/algoOrder"),
+    "algoOrder.cancel": ("DELETE", "v1/algoOrder"),
+    "account.balance": ("GET", "v2/balance"),
+    "v2/account.balance": ("GET", "v3/balance"),
+    "account.status": ("GET", "v2/account"),
+    "v2/account.status": ("GET", "v3/account"),
+    "account.position": ("GET", "v2/positionRisk"),
+    "v2/account.position": ("GET", "v3/positionRisk"),
+    "userDataStream.start": ("POST", "v1/listenKey"),
+    "userDataStream.ping": ("PUT", "v1/listenKey"),
+    "userDataStream.stop": ("DELETE", "v1/listenKey"),
+}
 _SUBSCRIBE, _UNSUBSCRIBE = "userDataStream.subscribe.signature", "userDataStream.unsubscribe"
 
 
@@ -81,7 +104,7 @@ class WsApi:
         params = _read(given if isinstance(given, dict) else {})
         now_ms = self._gateway.exchange.catch_up()
         call = _to_call(self._prefix + method, params, address, now_ms)
-        if method == _SUBSCRIBE:
+        if method == _SUBSCRIBE and self._prefix == SPOT_PREFIX:
             self._identify(call)
             return {"subscriptionId": self.hub.listen(connection, call.owner)}
         if method == _UNSUBSCRIBE:
@@ -91,7 +114,9 @@ class WsApi:
         if route is None:
             raise ApiError(-1100, f"Unknown method: {method}")
         self._gateway.weigh(route, call, {})
-        if route.security != "none":
+        if route.security == "key":
+            call.account = find_account(call.key, self._gateway.exchange.accounts)
+        elif route.security == "signed":
             self._identify(call)
         if route.is_order:
             self._gateway.count_order(call.owner, call.path, now_ms, {})
