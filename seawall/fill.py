@@ -17,7 +17,8 @@ class Fill(NamedTuple):
         raw_price: the price before spread and slippage.
         trigger_price: the stop or limit that let it happen; nan for a market order.
         slippage: quote units lost against ``raw_price``, >= 0: half-spread and impact.
-        fee: quote units, >= 0.
+        fee: quote units, >= 0; of a liquidation what the margin paid of it, without what the
+            insurance fund did.
         liquidity: ``maker`` or ``taker``.
         rule: name of the fill rule, as in the README's table.
         is_ambiguous: the bar does not tell whether it happened, or in which order.

@@ -11,6 +11,7 @@ from seawall.loan_view import LoanView
 from seawall.observation import Observation
 from seawall.perpetual_action import Transfer
 from seawall.perpetual_view import PerpetualView
+from seawall.units import is_perpetual
 
 from .liquidation_protection import LiquidationProtection, find_reserve
 from .margin_protection import find_change
@@ -26,8 +27,8 @@ class HedgedLoan(LiquidationProtection):
 
     Parameters:
         max_hedge: largest notional of all shorts, at the mark, as a share of the collateral's
-            value; a hedge beyond it, or a long, is refused. What the collateral loses later does
-            not count.
+            value; a hedge beyond it, or a long, is refused. Sales that rest, or that the decision
+            has asked for before, count as filled. What the collateral loses later does not.
         min_reserve: see ``LiquidationProtection``; a transfer out of the wallet counts too.
         max_spend: the same with fees, spread, impact and transfers on the exchange; the spread and
             impact of a trade, and the cost of a transfer, are not foreseen.
@@ -61,6 +62,8 @@ class HedgedLoan(LiquidationProtection):
             return super().permit(action, observation)
         if loan is None or view is None or isinstance(action, Cancel):
             return action
+        if self.is_on_its_way(action):
+            return action
         taken = 0.0
         if isinstance(action, Transfer) and action.source == "loan":
             action = self._fit(action, loan)
@@ -74,6 +77,10 @@ class HedgedLoan(LiquidationProtection):
             cost = abs(change) * view.mark(symbol) * view.contracts[symbol].taker_fee
         left = find_reserve(loan) - taken
         return self.take(loan, observation.time_ms, left_usd=left, cost_usd=cost) or action
+
+    def only_reduces(self, symbol: str, side: str) -> bool:
+        """Return whether it is a purchase: a hedge is bought back, and nothing more."""
+        return side == "buy" and is_perpetual(symbol)
 
     def find_spent(self, loan: LoanView) -> float:
         """Return what loan and exchange have cost so far, USD, liquidations apart."""
@@ -99,20 +106,18 @@ class HedgedLoan(LiquidationProtection):
         if not change or (isinstance(action, Order) and action.reduce_only):
             return ""
         symbol: str = getattr(action, "symbol", "")
-        if isinstance(action, Order):
-            resting = self.resting_quantity(symbol, action.side)
-            change += resting if action.side == "buy" else -resting
-        held = view.position(symbol).quantity
-        after = held + change
         if change > 0:
-            if after <= _NEARLY * abs(held):
+            held = self.find_held(symbol)
+            if held + change <= _NEARLY * abs(held):
                 return ""
             return (
-                f"this job hedges with shorts, this would leave a long of {after:.8g} {symbol}: "
-                "buy less, or send it reduce_only"
+                f"this job hedges with shorts, this would leave a long of {held + change:.8g} "
+                f"{symbol}: buy less, or send it reduce_only"
             )
-        others = sum(one.notional for name, one in view.positions.items() if name != symbol)
-        notional = others - after * view.mark(symbol)
+        notional, replaced = -change * view.mark(symbol), self.find_replaced(action)
+        for name in self.perpetuals:
+            sold = self.resting_quantity(name, "sell", without=replaced) - self.find_held(name)
+            notional += sold * view.mark(name) if sold else 0.0
         if notional <= self.p.max_hedge * loan.collateral_usd * (1 + _NEARLY):
             return ""
         share = notional / loan.collateral_usd if loan.collateral_usd > 0 else inf

@@ -9,6 +9,7 @@ from seawall.deleveraging import to_leverage
 from seawall.errors import RecipeError
 from seawall.margin_strategy import MarginStrategy
 from seawall.observation import Observation
+from seawall.order_strategy import find_dearest
 from seawall.perpetual_action import AddMargin, TargetLeverage, Transfer
 from seawall.perpetual_view import PerpetualView
 from seawall.units import BPS, DAY_MS, is_perpetual
@@ -22,13 +23,15 @@ class MarginProtection(MarginStrategy):
 
     Parameters:
         min_reserve: quote units of cash that no action may take the reserve below, but for the cost
-            of a transfer; the agent does not see them as free.
+            of a transfer; the agent does not see them as free. Coin that living orders may buy
+            counts with its fee, at the last price where they have no limit: the open may be dearer
+            than the close.
         max_spend: quote units of fees, spread, impact and transfers in all; a trade that would go
-            beyond is refused, its own spread and impact not foreseen. What a liquidation costs does
-            not count, and margin may always be added.
+            beyond is refused, its own spread and impact not foreseen; the fees of living orders
+            count. What a liquidation costs does not, and margin may always be added.
         max_actions_per_day: actions of one UTC day; to cancel is none.
         may_increase: whether the position may become larger than it was at the start. It may never
-            be turned to its other side.
+            be turned to its other side: what reduces it is sent reduce-only.
         sizing, rebalance_band: see ``AgentStrategy``.
     """
 
@@ -44,7 +47,8 @@ class MarginProtection(MarginStrategy):
         self._first: float | None = None  # base units of the guarded position, signed
         self._day, self._n_today = 0, 0
         self._asked_ms = -1
-        self._taken = self._spending = 0.0  # by what this decision has asked for already
+        self._taken = 0.0  # by what this decision has asked for already, beside orders
+        self._n_before = 0  # fills before this decision
         self._n_fills = self._n_moved = 0
         self._spent = 0.0
 
@@ -75,26 +79,37 @@ class MarginProtection(MarginStrategy):
             self._first = view.position(self.guarded).quantity or None
         return view if view is None or not self.p.min_reserve else view.keeping(self.p.min_reserve)
 
+    def only_reduces(self, symbol: str, side: str) -> bool:
+        """Return whether it goes against the guarded position."""
+        if symbol != self.guarded or self._first is None:
+            return False
+        return side == ("sell" if self._first > 0 else "buy")
+
     def permit(self, action: Action, observation: Observation) -> Action | str:
         """Return the action, as far as the reserve goes, or the limit that it breaks."""
         view = observation.perpetual
         if view is None or isinstance(action, Cancel):
             return action
         if observation.time_ms != self._asked_ms:
-            self._asked_ms, self._taken, self._spending = observation.time_ms, 0.0, 0.0
+            self._asked_ms, self._taken = observation.time_ms, 0.0
+            self._n_before = len(self.broker.fills)
+        if self.is_on_its_way(action):
+            return action
         if isinstance(action, (AddMargin, Transfer)) and action.amount == inf:
-            action = self._fit(action, view)
+            action = self._fit(action, observation, view)
         change = find_change(action, observation, view)
         if isinstance(action, TargetLeverage) and not change:
             return action  # it is there already, or nothing leads there
-        why = self._find_size_breach(action, change, view)
+        why = self._find_size_breach(action, change)
         return why or self._find_breach(action, change, observation, view) or action
 
-    def _fit(self, action: AddMargin | Transfer, view: PerpetualView) -> AddMargin | Transfer:
+    def _fit(
+        self, action: AddMargin | Transfer, observation: Observation, view: PerpetualView
+    ) -> AddMargin | Transfer:
         """Return "all there is" as an amount where the reserve has to keep something."""
         if not self.p.min_reserve or (isinstance(action, Transfer) and action.source != "spot"):
             return action
-        free = max(view.reserve - self._taken, 0.0)
+        free = max(view.reserve - self._taken - self._find_committed(observation), 0.0)
         if isinstance(action, AddMargin):
             free += self._own_means(action, view)
         return replace(action, amount=max(free, _NOTHING))
@@ -103,17 +118,17 @@ class MarginProtection(MarginStrategy):
         """Return what the futures wallet gives to an isolated position, quote units."""
         return view.withdrawable if view.position(action.symbol).is_isolated else 0.0
 
-    def _find_size_breach(self, action: Action, change: float, view: PerpetualView) -> str:
+    def _find_size_breach(self, action: Action, change: float) -> str:
         """Return why the guarded position would be too large, or turned, or ``""``."""
         if getattr(action, "symbol", "") != self.guarded or self._first is None or not change:
             return ""
         if isinstance(action, Order) and action.reduce_only:
             return ""
-        if isinstance(action, Order):
-            resting = self.resting_quantity(self.guarded, action.side)
-            change += resting if action.side == "buy" else -resting
+        way, replaced = 1.0 if change > 0 else -1.0, self.find_replaced(action)
+        word = "buy" if change > 0 else "sell"
+        change += way * self.resting_quantity(self.guarded, word, without=replaced)
         side = 1.0 if self._first > 0 else -1.0
-        after = side * (view.position(self.guarded).quantity + change)
+        after = side * (self.find_held(self.guarded) + change)
         if after < -_NEARLY * abs(self._first):
             return (
                 f"this job guards a {'long' if side > 0 else 'short'}, this would leave "
@@ -134,16 +149,22 @@ class MarginProtection(MarginStrategy):
         """Return the limit that an action would break, or ``""``; it is counted then."""
         taken, cost = self._find_taken(action, change, observation, view), 0.0
         symbol = getattr(action, "symbol", "")
+        replaced = self.find_replaced(action)
         if change:
-            cost = abs(change) * observation.price(symbol) * self._fee_of(symbol, view)
-        left = view.reserve - self._taken - taken
+            price = observation.price(symbol)
+            price = find_dearest(action, price) if isinstance(action, Order) else price
+            cost = abs(change) * price * self._fee_of(symbol, view)
+        committed = self._find_committed(observation, replaced) if taken > 0 else 0.0
+        left = view.reserve - self._taken - committed - taken
         if taken > 0 and left < -0.5 * _NOTHING:
             kept = self.p.min_reserve
             return (
                 f"min_reserve is {kept:,.2f}, this would leave {left + kept:,.2f} in the reserve: "
                 "take less out of it"
             )
-        spent = self._count_spent() + self._spending + cost
+        spent = cost
+        if cost and self.p.max_spend < inf:
+            spent += self._count_spent() + self._find_fees(observation, view, replaced)
         if cost and spent > self.p.max_spend:
             return f"max_spend is {self.p.max_spend:,.2f}, this would make it {spent:,.2f}"
         day = observation.time_ms // DAY_MS
@@ -152,7 +173,8 @@ class MarginProtection(MarginStrategy):
         if self._n_today + 1 > self.p.max_actions_per_day:
             return f"max_actions_per_day is {self.p.max_actions_per_day:g}: wait for tomorrow"
         self._n_today += 1
-        self._taken, self._spending = self._taken + taken, self._spending + cost
+        if not isinstance(action, (Order, TargetWeight)):
+            self._taken += taken
         return ""
 
     def _find_taken(
@@ -165,8 +187,41 @@ class MarginProtection(MarginStrategy):
             return max(action.amount - self._own_means(action, view), 0.0)
         symbol = getattr(action, "symbol", "")
         if change > 0 and not is_perpetual(symbol):
-            return change * observation.price(symbol)
+            price = observation.price(symbol)
+            if isinstance(action, Order):
+                price = action.limit_price or find_dearest(action, price)
+            return change * price * (1 + self._fee_of(symbol, view))
         return 0.0
+
+    def _find_committed(self, observation: Observation, without: Any = None) -> float:
+        """Return what living orders, and those filled just now, take of the reserve, quote units.
+
+        0.0 where none has to be kept: the exchange itself says then what there is no money for.
+        """
+        if not self.p.min_reserve:
+            return 0.0
+        filled = [
+            one for one in self.broker.fills[self._n_before :] if not is_perpetual(one.symbol)
+        ]
+        committed: float = sum(one.quantity * one.price + one.fee for one in filled)
+        fee = self.session.info.taker_fee_bps * BPS
+        for symbol in self.symbols:
+            if not is_perpetual(symbol):
+                price = observation.price(symbol)
+                committed += self.resting_buys(symbol, price, without=without) * (1 + fee)
+        return committed
+
+    def _find_fees(self, observation: Observation, view: PerpetualView, without: Any) -> float:
+        """Return the fees of what living orders may still trade, quote units; exits are free."""
+        fees = 0.0
+        for symbol in self.symbols:
+            price = observation.price(symbol)
+            traded = sum(
+                self.resting_notional(symbol, side, price, opens=False, without=without)
+                for side in ("buy", "sell")
+            )
+            fees += traded * self._fee_of(symbol, view)
+        return fees
 
     def _fee_of(self, symbol: str, view: PerpetualView) -> float:
         """Return the taker's fee, a fraction."""

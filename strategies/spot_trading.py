@@ -5,6 +5,7 @@ from math import inf
 from seawall.action import Action, Order, TargetWeight
 from seawall.errors import RecipeError
 from seawall.observation import Observation
+from seawall.order_strategy import find_dearest
 from seawall.strategy import AgentStrategy
 from seawall.units import DAY_MS
 
@@ -84,7 +85,8 @@ class SpotTrading(AgentStrategy):
         return TargetWeight(symbol=target.symbol, weight=weight)
 
     def _permit_order(self, order: Order, observation: Observation) -> Action | str:
-        price = order.limit_price or order.stop_price or observation.price(order.symbol)
+        limit = order.limit_price if order.side == "buy" else None  # it pays no more
+        price = limit or find_dearest(order, observation.price(order.symbol))
         notional = order.cash if order.cash is not None else (order.quantity or 0.0) * price
         if order.side == "buy" and self.p.max_weight < 1:
             bought = notional + self.resting_buys(order.symbol, price)

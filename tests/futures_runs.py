@@ -79,14 +79,15 @@ class Market:
     Attributes:
         rows: by symbol, hourly bars of last prices from ``START_MS`` on.
         marks: by perpetual; its last prices where missing.
-        funding: ``(step, symbol, rate, mark)``, settled at the open of the step.
+        funding: ``(step, symbol, rate, mark)``, settled at the open of the step; a fraction of a
+            step is inside its bar.
         brackets: by perpetual; ``SIMPLE`` where missing.
         volume: of every bar.
     """
 
     rows: Mapping[str, Sequence[Row]]
     marks: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    funding: Sequence[tuple[int, str, float, float]] = ()
+    funding: Sequence[tuple[float, str, float, float]] = ()
     brackets: Mapping[str, Tiers] = field(default_factory=dict)
     volume: float = 1e9
 
@@ -96,15 +97,15 @@ class Market:
         marks = [np.array(self.marks.get(s, self.rows[s]), dtype=float) for s in symbols]
         settled = sorted(self.funding)
         columns = list(zip(*settled, strict=True)) if settled else [(), (), (), ()]
-        steps = np.array(columns[0], dtype=np.int64)
+        hours = np.array(columns[0], dtype=float)
         tables = tables_of(*[self.brackets.get(symbol, SIMPLE) for symbol in symbols])
         return PerpetualWorld(
             symbols=symbols,
             section=section,
             marks=np.stack(marks, axis=1),
             stamps=Stamps(
-                step=steps,
-                time_ms=START_MS + steps * HOUR_MS,
+                step=np.floor(hours).astype(np.int64),
+                time_ms=(START_MS + hours * HOUR_MS).astype(np.int64),
                 row=np.array([symbols.index(symbol) for symbol in columns[1]], dtype=np.int64),
                 rate=np.array(columns[2], dtype=float),
                 mark=np.array(columns[3], dtype=float),

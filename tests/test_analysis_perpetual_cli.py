@@ -54,7 +54,12 @@ def test_a_guarded_position_is_run_and_judged(seawall: Cli, tmp_path: Path) -> N
     """The table has margin ratio and parts, a line says what protection cost; both are stored."""
     code, out, err = seawall("run", "long.toml", "--agent", EARLY, "--out", "done")
     assert code == 0
-    for words in ("highest margin ratio", "trading fees (USDT)", "funding (USDT)", "margin ratio > 80"):
+    for words in (
+        "highest margin ratio",
+        "trading fees (USDT)",
+        "funding (USDT)",
+        "margin ratio > 80",
+    ):
         assert words in out
     assert "without the agent the position would have ended at" in err
     result = Result.load(tmp_path / "done")

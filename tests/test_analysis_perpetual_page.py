@@ -133,6 +133,16 @@ def test_a_ratio_far_below_its_limit_fills_the_chart(guarded: Result) -> None:
     assert ranges == [MAX_RATIO, pytest.approx(0.0575)]
 
 
+def test_small_ratios_have_ticks_that_differ(guarded: Result) -> None:
+    """An axis up to 5.75 % has ticks half a per cent apart: "4.0%", "3.5%", not "4%" twice."""
+    small = guarded.perpetual.assign(worst_margin_ratio=0.05)
+    formats = [
+        margin_figure(one).layout["yaxis"]["tickformat"]  # type: ignore[index]
+        for one in (guarded, replace(guarded, perpetual=small))
+    ]
+    assert formats == [".0%", ".1%"]
+
+
 def test_a_hedged_loan_shows_both_accounts(guarded: Result, tmp_path: Path) -> None:
     """The loan's own page, with the margin behind its health and the rest behind its tables."""
     loan = run_agent("thin", "do_nothing")

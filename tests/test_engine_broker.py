@@ -336,6 +336,25 @@ def test_the_value_of_one_feed_is_its_position() -> None:
     assert [fill.quantity for fill in broker.fills] == [10.0, 40.0]
 
 
+@pytest.mark.parametrize("bar", [1, 3])
+def test_what_is_cancelled_or_refused_where_it_is_sent_is_dated_then(bar: int) -> None:
+    """At the close of its bar: at the first, and two bars after the last that an order has met."""
+
+    def send(s: Any) -> None:
+        s.sent["entry"] = s.buy(size=1, price=50.0, exectype=bt.Order.Limit)
+        s.cancel(s.sent["entry"])
+        s.sell(size=1, price=60.0, exectype=bt.Order.Limit, parent=s.sent["entry"])
+
+    script: Script = {bar: send}
+    if bar > 1:
+        script[1] = lambda s: s.buy(size=1)
+    _, broker = run([FLAT] * 5, script)
+    ended = [one for one in broker.journal.entries if one.kind in {"cancelled", "refused"}]
+    start_ms = int(pd.Timestamp("2024-01-01").value // 1_000_000)
+    assert [one.kind for one in ended] == ["cancelled", "refused"]
+    assert [one.time_ms for one in ended] == [start_ms + bar * HOUR_MS] * 2
+
+
 def test_initial_holdings_are_bought_at_the_first_price_for_free() -> None:
     """Half of 10,000 in coin at the first open of 50: 100 coins, booked in the ledger."""
     rows = [(50.0, 60.0, 50.0, 60.0), (60.0, 60.0, 60.0, 60.0)]

@@ -169,6 +169,25 @@ def test_two_pairs_share_what_one_number_says(carry: Run) -> None:
 # What goes wrong ----------------------------------------------------------------------------------
 
 
+def test_a_switch_between_pairs_does_not_depend_on_their_order(carry: Run) -> None:
+    """From all in ETH to all in BTC is one decision, whichever of the two is named first."""
+    symbols = (SPOT, ETH, BTC_SPOT, BTC)
+    for shares in ({"BTC": 1.0, "ETH": 0.0}, {"ETH": 0.0, "BTC": 1.0}):
+        job = carry(in_turn({"ETH": 1.0}, *[None] * 4, shares), [2_000.0] * 20, symbols=symbols)
+        assert not job.reasons("refused")
+        assert job.held(ETH) == 0.0
+        assert job.held(BTC) < -3.0
+
+
+def test_an_isolated_margin_is_refused_before_the_run(carry: Run) -> None:
+    """What the job moves into the wallet would not reach the shorts: by section or by contract."""
+    by_section: dict[str, object] = {"perpetual.margin": "isolated"}
+    by_contract: dict[str, object] = {"perpetual.contracts": {ETH: {"margin": "isolated"}}}
+    for isolated in (by_section, by_contract):
+        with pytest.raises(RecipeError, match=r"margin must be cross, is isolated .* margin = .cr"):
+            carry(once(1.0), **isolated)
+
+
 def test_a_leg_that_fails_does_not_leave_the_other_naked(carry: Run) -> None:
     """No order of the perpetual is large enough for the exchange: the coin is sold at the next bar.
 
@@ -193,6 +212,7 @@ def test_a_liquidated_short_is_followed_by_its_coin(carry: Run) -> None:
     notes = job.texts("note")
     assert notes
     assert notes[0].startswith("the legs differ: 3.32")
+    assert notes[0].endswith(" of coin, 0 sold short")
     (hour,) = {hour for hour, quantity in job.fills(SPOT) if quantity < 0}
     assert hour == 6
     assert len(job.fills(SPOT)) == 2  # and for a day it is not built again
@@ -226,9 +246,10 @@ def test_what_is_no_share_is_refused(carry: Run) -> None:
     ]
     symbols = (SPOT, ETH, BTC_SPOT, BTC)
     job = carry(in_turn({"ETH": 0.6, "BTC": 0.6}), symbols=symbols)
-    assert job.reasons("refused") == [
-        "all shares together must be at most 1, this would make them 1.2"
-    ]
+    assert (
+        job.reasons("refused")
+        == ["all shares together must be at most 1, this would make them 1.2"] * 2
+    )
     job = carry(in_turn({"DOGE": 0.6}))
     assert job.texts("abstained")[0].startswith("AgentError: there is no pair 'DOGE'")
 

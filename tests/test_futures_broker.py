@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import backtrader as bt
 import numpy as np
 import pytest
 from futures_runs import (
@@ -19,6 +20,7 @@ from futures_runs import (
 from test_futures_exchange import buy, flat, sell
 
 from seawall.engine.perpetual.world import BracketEpoch
+from seawall.errors import RecipeError
 from seawall.perpetual_action import AddMargin, SetLeverage, SetMarginMode, TargetLeverage, Transfer
 from seawall.venues.parameters import SpotParameters
 from seawall.venues.perpetual import layout
@@ -372,3 +374,45 @@ def test_an_account_without_positions_sleeps() -> None:
     ran = run(market, script)
     assert len(ran.strategy.equities) < 12
     assert [row[0] for row in ran.futures.funding] == [START_MS + k * HOUR_MS for k in (9, 10, 11)]
+
+
+def test_the_end_of_an_order_is_dated_when_it_is_asked_for() -> None:
+    """An order that is cancelled in the first decision ends at the close of that bar."""
+
+    def send(s: Any) -> None:
+        s.cancel(s.buy(size=1, price=50.0, exectype=bt.Order.Limit))
+
+    ran = run([FLAT] * 3, {1: send})
+    (ended,) = [one for one in ran.broker.journal.entries if one.kind == "cancelled"]
+    assert ended.time_ms == START_MS + HOUR_MS
+
+
+def test_funding_inside_a_bar_is_on_what_its_open_has_left() -> None:
+    """Bought at the open of bar 1 and sold at that of bar 3, 10 ETH pay from within 1 to 3."""
+    funding = [(step, PERP, 0.001, 100.0) for step in (1.0, 1.5, 2.0, 2.5, 3.0, 3.5)]
+    script = {1: buy(10), 3: lambda s: s.close()}
+    ran = run(Market(rows={PERP: [FLAT] * 5}, funding=funding), script)
+    paid = [((row[0] - START_MS) / HOUR_MS, row[4]) for row in ran.futures.funding]
+    assert paid == [(1.5, 10.0), (2.0, 10.0), (2.5, 10.0), (3.0, 10.0)]
+    assert ran.strategy.equities[-1] == pytest.approx(10_000.0 - 4.0)
+    assert len(ran.texts("funding")) == 4
+
+
+def test_funding_inside_a_bar_can_liquidate_in_it() -> None:
+    """Isolated long of 500 with 5,000, bought at the open: 6 % of 50,000 leave too little."""
+    market = Market(rows={PERP: [FLAT] * 3}, funding=[(1.5, PERP, 0.06, 100.0)])
+    ran = run(market, {1: buy(500)}, section=make_section(margin="isolated"))
+    assert ran.rules == ["market", "liquidation"]
+
+
+def test_coins_at_the_start_need_their_spot_symbol() -> None:
+    """3 ETH in a market of the perpetual alone: refused, with the remedy."""
+    with pytest.raises(RecipeError, match=r"initial_holdings .*'ETH': 3.0.*add its spot symbol"):
+        run([FLAT] * 3, {}, initial_holdings={"ETH": 3.0})
+
+
+def test_a_given_position_smaller_than_a_lot_is_refused() -> None:
+    """0.0004 ETH where a lot is 0.001."""
+    section = make_section(position={"quantity": 0.0004, "leverage": 5.0})
+    with pytest.raises(RecipeError, match=r"at least one lot of ETH/USDT:USDT, 0.001, is 0.0004"):
+        run([FLAT] * 3, {}, section=section, parameters=SpotParameters(lot_size=0.001))

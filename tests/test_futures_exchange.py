@@ -396,7 +396,8 @@ def play(data: st.DataObject, mode: str, ambiguity: str) -> Ran:
 def test_any_stream_keeps_the_books(data: st.DataObject, mode: str, ambiguity: str) -> None:
     """Ledger, sums and fills agree (checked at the end), equity is never below zero once checked.
 
-    The equity at a close may be below zero only where the bar's marks were not yet looked at.
+    The equity at a close may be below zero only where the bar's marks were not yet looked at; an
+    isolated margin only by the funding that it has paid, while the position's profit carries it.
     """
     ran = play(data, mode, ambiguity)
     equities = np.array(ran.strategy.equities)
@@ -411,6 +412,114 @@ def test_any_stream_keeps_the_books(data: st.DataObject, mode: str, ambiguity: s
     for row, symbol in enumerate(ran.futures.symbols):
         quantity = ran.futures.positions[row, layout.QUANTITY]
         assert quantity == pytest.approx(held[symbol], abs=1e-9)
+    paid = np.zeros(len(ran.futures.symbols))
+    for _, row, *_, amount in ran.futures.funding:
+        paid[row] += min(amount, 0.0)
     for _, account, positions in ran.futures.snapshots:
-        assert (positions[:, layout.MARGIN] >= -1e-9).all()
+        assert (positions[:, layout.MARGIN] >= paid - 1e-9).all()
         assert account[layout.WALLET] > -1e9
+
+
+# A stop that opens inside the bar ----------------------------------------------------------------
+
+
+UP_LAST: Row = (100.0, 109.0, 94.0, 96.0)
+DOWN_LAST: Row = (100.0, 106.0, 91.0, 104.0)
+
+
+def enter(side: float, stop: float, loss: float) -> Any:
+    """Return what enters 10 by a stop, with a stop-loss."""
+
+    def send(s: Any) -> None:
+        opens, closes = (s.buy, s.sell) if side > 0 else (s.sell, s.buy)
+        entry = opens(size=10, exectype=STOP, price=stop, transmit=False)
+        closes(size=10, exectype=STOP, price=loss, parent=entry, transmit=True)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("bar", "side", "stop", "loss"), [(UP_LAST, -1.0, 95.0, 104.0), (DOWN_LAST, 1.0, 105.0, 96.0)]
+)
+@pytest.mark.parametrize(("ambiguity", "n_fills"), [("worst", 2), ("best", 1)])
+def test_an_entry_by_stop_meets_its_stop_loss_in_the_same_bar(  # noqa: PLR0917
+    bar: Row, side: float, stop: float, loss: float, ambiguity: Any, n_fills: int
+) -> None:
+    """Short at 95, then 104 of the high; long at 105, then 96 of the low: for the worse, 9 lost."""
+    parameters = SpotParameters(ambiguity=ambiguity)
+    ran = run([FLAT, FLAT, bar, flat(bar[3])], {1: enter(side, stop, loss)}, parameters=parameters)
+    assert ran.prices == [stop, loss][:n_fills]
+    if n_fills == 2:
+        assert ran.strategy.equities[-1] == pytest.approx(10_000.0 - 90.0)
+        assert ran.broker.n_ambiguous == 1
+
+
+@pytest.mark.parametrize(
+    ("bar", "send", "price"),
+    [
+        (UP_LAST, sell(900, exectype=STOP, price=95.0), 95_500 / 945),
+        (DOWN_LAST, buy(900, exectype=STOP, price=105.0), 84_500 / 855),
+    ],
+)
+def test_an_entry_by_stop_is_liquidated_in_the_same_bar(bar: Row, send: Any, price: float) -> None:
+    """10,000 + 900 (95 - m) = 5 % of 900 m at 101.06; 10,000 + 900 (m - 105) at 98.83.
+
+    No bar before had anything to do with the account: the liquidation is still in its own bar.
+    """
+    ran = run([FLAT, FLAT, bar, flat(bar[3])], {1: send})
+    assert ran.rules == ["stop", LIQUIDATION]
+    assert ran.prices[-1] == pytest.approx(price)
+    assert ran.broker.fills[-1].bar_ms == START_MS + 2 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    ("bar", "first", "more", "price"),
+    [
+        (UP_LAST, sell(500), sell(400, exectype=STOP, price=95.0), 98_000 / 945),
+        (DOWN_LAST, buy(500), buy(400, exectype=STOP, price=105.0), 82_000 / 855),
+    ],
+)
+def test_what_a_stop_adds_is_there_before_the_adverse_extreme(
+    bar: Row, first: Any, more: Any, price: float
+) -> None:
+    """Short 500 at 100 lives up to 114.29, with 400 more at 95 up to 103.70; the long likewise."""
+    ran = run([FLAT, FLAT, FLAT, bar, flat(bar[3])], {1: first, 2: more})
+    assert ran.rules == ["market", "stop", LIQUIDATION]
+    assert ran.prices[-1] == pytest.approx(price)
+
+
+def test_a_stop_that_adds_does_not_bring_a_profit_first() -> None:
+    """Long 10, more at 105, profit at 105.5, loss at 92: the loss of the whole comes first."""
+
+    def send(s: Any) -> None:
+        loss = s.sell(size=10, exectype=STOP, price=92.0)
+        s.sell(size=10, exectype=LIMIT, price=105.5, oco=loss)
+        s.buy(size=5, exectype=STOP, price=105.0)
+
+    ran = run([FLAT, FLAT, FLAT, DOWN_LAST, flat(104.0)], {1: buy(10), 2: send})
+    assert ran.prices == [100.0, 92.0, 105.0]
+
+
+# The fee of a liquidation -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "paid", "insured"),
+    [((100.0, 100.0, 94.0, 100.0), 592.1053, 0.0), (flat(90.5), 250.0, 315.625),
+     (flat(70.0), 0.0, 10_437.5)],
+)  # fmt: skip
+def test_the_fill_of_a_liquidation_has_the_fee_that_was_paid(
+    row: Row, paid: float, insured: float
+) -> None:
+    """Isolated long 500 with 5,000 at 100, fee 1.25 %.
+
+    Inside the bar at 45,000 / 475 = 94.74 there are 2,368 left for 592.11. At a gap to 90.5 there
+    are 250 for 565.63, and the fund carries 315.63. At 70 nothing is left, and it carries 10,000.
+    """
+    section = make_section(margin="isolated", liquidation_fee_bps=125.0)
+    ran = run([FLAT, FLAT, row, flat(row[3])], {1: buy(500)}, section=section)
+    assert ran.rules == ["market", LIQUIDATION]
+    assert ran.broker.fills[-1].fee == pytest.approx(paid)
+    ((_, event),) = ran.futures.events
+    assert event[layout.INSURANCE] == pytest.approx(insured)
+    assert event[layout.FEE] == pytest.approx(0.0125 * 500 * event[layout.PRICE])

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perpetual_runs import ETH, SPOT, Job, fill_catalog, make_recipe, play, to_candles
 
-from seawall.action import Order, TargetWeight
+from seawall.action import Action, Cancel, Order, TargetWeight
 from seawall.agent import Agent, Decision, Wake
 from seawall.errors import RecipeError
 from seawall.observation import Observation
@@ -127,6 +129,83 @@ def test_an_order_beyond_the_limit_is_refused(trade: Run) -> None:
     assert job.held() == 0.0
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order(symbol=ETH, side="sell", type="limit", quantity=25.0, limit_price=5.0),
+        Order(symbol=ETH, side="buy", type="stop", quantity=25.0, stop_price=1.0),
+        Order(
+            symbol=ETH, side="buy", type="stop_limit", quantity=25.0, stop_price=1.0,
+            limit_price=3_000.0,
+        ),
+        Order(symbol=ETH, side="buy", type="trailing", quantity=5.0, trail_fraction=0.1),
+    ],
+)  # fmt: skip
+def test_no_price_of_its_own_makes_an_order_smaller(trade: Run, order: Order) -> None:
+    """25 ETH are 5 times the equity at 2,000, whatever limit or trigger is named far below."""
+    job = trade(in_turn([order]), **{"strategy.max_leverage": 1.0})
+    (why,) = job.reasons("refused")
+    assert why.startswith("max_leverage is 1, this would make it ")
+    assert not job.fills()
+
+
+def test_a_distant_take_profit_closes_and_is_free(trade: Run) -> None:
+    """A sale of all that is held at five times the price opens nothing, so that it is allowed."""
+    exits = Order(symbol=ETH, side="sell", type="limit", quantity=5.0, limit_price=10_000.0)
+    job = trade(in_turn(1.0, [exits]), **{"strategy.max_leverage": 1.0})
+    assert not job.reasons("refused")
+    turns = replace(exits, quantity=7.0)  # 2 short at 10,000 are 2 of the equity
+    job = trade(in_turn(1.0, [turns]), **{"strategy.max_leverage": 1.0})
+    assert job.reasons("refused") == ["max_leverage is 1, this would make it 2: trade less of it"]
+
+
+def test_one_decision_shares_one_limit_over_all_symbols(trade: Run) -> None:
+    """1 of 1 has been asked for in one symbol: an order, or a weight, in the other has no room."""
+    allowed = {"strategy.max_leverage": 1.0}
+    buys = [Order(symbol=one, side="buy", quantity=5.0) for one in (ETH, BTC)]
+    job = trade(in_turn(buys), others=[BTC], **allowed)
+    assert (job.held(ETH), job.held(BTC)) == (5.0, 0.0)
+    assert job.reasons("refused") == ["max_leverage is 1, this would make it 2: trade less of it"]
+    weight = TargetWeight(symbol=BTC, weight=1.0)
+    job = trade(in_turn([buys[0], weight]), others=[BTC], **allowed)
+    assert (job.held(ETH), job.held(BTC)) == (5.0, 0.0)
+    job = trade(in_turn([weight, buys[0]]), others=[BTC], **allowed)
+    assert (job.held(ETH), job.held(BTC)) == (0.0, 5.0)
+
+
+def test_an_order_and_a_weight_of_one_symbol_share_the_limit(trade: Run) -> None:
+    """4 of 5 ETH are asked for by an order: the weight of 1 is cut to the fifth that is left."""
+    buy = Order(symbol=ETH, side="buy", quantity=4.0)
+    job = trade(in_turn([buy, TargetWeight(symbol=ETH, weight=1.0)]), **{
+        "strategy.max_leverage": 1.0
+    })  # fmt: skip
+    assert job.held() == pytest.approx(5.0)
+    job = trade(
+        in_turn([TargetWeight(symbol=ETH, weight=3.0), TargetWeight(symbol=ETH, weight=0.5)]),
+        **{"strategy.max_leverage": 1.0, "execution.fill": "close"},
+    )
+    assert max(abs(quantity) for _, quantity in job.fills()) <= 5.0 + 1e-9
+
+
+def test_what_rests_in_another_symbol_takes_its_room(trade: Run) -> None:
+    """0.8 rests in BTC at a later bar's decision: 0.2 are left for an order, or for a weight."""
+    rests = Order(symbol=BTC, side="buy", type="limit", quantity=4.0, limit_price=1_500.0)
+    allowed = {"strategy.max_leverage": 1.0}
+    order = Order(symbol=ETH, side="buy", quantity=2.0)
+    job = trade(in_turn([rests], [order]), others=[BTC], **allowed)
+    assert job.reasons("refused") == ["max_leverage is 1, this would make it 1.2: trade less of it"]
+    job = trade(in_turn([rests], {ETH: 1.0}), others=[BTC], **allowed)
+    assert job.held() == pytest.approx(1.0)
+
+
+def test_a_weight_beside_an_order_that_turns_is_refused(trade: Run) -> None:
+    """5 held and 10 that wait to be sold are 1 short at worst; at weight 0 they would be 2."""
+    turns = Order(symbol=ETH, side="sell", type="limit", quantity=10.0, limit_price=2_000.5)
+    job = trade(in_turn(1.0, [turns], 0.0), **{"strategy.max_leverage": 1.01})
+    (why,) = job.reasons("refused")
+    assert why.endswith("cancel what rests first")
+
+
 def test_without_shorts_nothing_ends_below_zero(trade: Run) -> None:
     """A negative weight and a sale of more than is held are refused by name; reducing is not."""
     no_short = {"strategy.allow_short": False}
@@ -158,6 +237,121 @@ def test_the_job_is_for_perpetuals_alone(trade: Run, tmp_path: Path) -> None:
     recipe = make_recipe("futures_trading", 5, [SPOT])
     with pytest.raises(RecipeError, match="this job trades perpetuals, the market has"):
         play(recipe, fill_catalog(tmp_path, {SPOT: STILL[:5]}), once())
+
+
+SWINGS = [2_000.0 * (1 + 0.01 * (-1) ** (k // 2)) for k in range(16)]
+wishes = st.one_of(
+    st.builds(
+        Order,
+        symbol=st.sampled_from([ETH, BTC]), side=st.sampled_from(["buy", "sell"]),
+        quantity=st.sampled_from([1.0, 3.0, 5.0, 8.0]),
+    ),
+    st.builds(
+        Order,
+        symbol=st.sampled_from([ETH, BTC]), side=st.sampled_from(["buy", "sell"]),
+        quantity=st.sampled_from([1.0, 4.0, 9.0]),
+        type=st.just("limit"), limit_price=st.sampled_from([1_000.0, 1_990.0, 2_010.0, 3_000.0]),
+    ),
+    st.builds(
+        Order,
+        symbol=st.sampled_from([ETH, BTC]), side=st.sampled_from(["buy", "sell"]),
+        quantity=st.sampled_from([1.0, 4.0, 9.0]),
+        type=st.just("stop"), stop_price=st.sampled_from([1.0, 1_990.0, 2_010.0]),
+    ),
+    st.builds(
+        TargetWeight,
+        symbol=st.sampled_from([ETH, BTC]), weight=st.sampled_from([-1.0, -0.5, 0.0, 0.4, 1.0]),
+    ),
+    st.builds(
+        TargetLeverage, symbol=st.sampled_from([ETH, BTC]), leverage=st.sampled_from([0.0, 0.5, 2])
+    ),
+    st.just(Cancel(order_id="all")),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@given(
+    answers=st.lists(st.lists(wishes, max_size=3), min_size=8, max_size=15),
+    allow_short=st.booleans(),
+)
+@settings(deadline=None, max_examples=25)
+def test_nothing_that_is_asked_for_goes_beyond_the_limits(
+    tmp_path_factory: pytest.TempPathFactory, answers: list[list[Action]], *, allow_short: bool
+) -> None:
+    """Prices that swing by 1 %: the gross stays near 1, whatever rests, and no short is opened."""
+    limits = {"strategy.max_leverage": 1.0, "strategy.allow_short": allow_short}
+    recipe = make_recipe("futures_trading", len(SWINGS), (ETH, BTC), limits)
+    catalog = fill_catalog(tmp_path_factory.mktemp("swings"), dict.fromkeys((ETH, BTC), SWINGS))
+    left, seen = list(answers), []
+
+    def agent(observation: Observation) -> object:
+        seen.append([observation.weight(symbol) for symbol in (ETH, BTC)])
+        return left.pop(0) if left else None
+
+    play(recipe, catalog, agent)
+    assert all(sum(map(abs, weights)) < 1.08 for weights in seen)
+    assert allow_short or all(min(weights) >= 0.0 for weights in seen)
+
+
+def test_what_closes_first_leaves_no_room_to_turn(trade: Run) -> None:
+    """5 short and closed by one order: 10 more in the same decision would be a long of 2, not 1.
+
+    So with a bracket: its exit may come before the sale that turns, and a weight only closes then.
+    """
+    allowed = {"strategy.max_leverage": 1.01}
+    close = TargetLeverage(symbol=ETH, leverage=0.0)
+    turns = Order(symbol=ETH, side="buy", quantity=10.0)
+    job = trade(in_turn(-1.0, [close, turns]), **allowed)
+    assert job.reasons("refused") == [
+        "max_leverage is 1.01, this would make it 2: trade less of it"
+    ]
+    job = trade(in_turn(-1.0, [turns, close]), **allowed)
+    (why,) = job.reasons("refused")
+    assert why.endswith("this would make it 2: cancel what rests first")
+    entry = Order(symbol=ETH, side="buy", quantity=5.0, stop_loss=1_000.0, take_profit=3_000.0)
+    job = trade(in_turn([entry], [replace(turns, side="sell")]), **allowed)
+    assert len(job.reasons("refused")) == 1
+    job = trade(in_turn([entry], -1.0), **allowed)
+    assert job.held() == pytest.approx(0.0, abs=0.06)
+
+
+def test_an_order_between_two_weights_takes_the_room_of_the_second(trade: Run) -> None:
+    """-1 and -1 are halved; 1 ETH sold between them is 0.2, so that 0.3 of 1 are left for BTC."""
+    asked = [
+        TargetWeight(symbol=ETH, weight=-1.0),
+        Order(symbol=ETH, side="sell", quantity=1.0),
+        TargetWeight(symbol=BTC, weight=-1.0),
+    ]
+    job = trade(in_turn(asked), others=[BTC], **{"strategy.max_leverage": 1.0})
+    assert job.held(ETH) == -3.5
+    assert job.held(BTC) == pytest.approx(-1.5)
+
+
+RISES = [2_000.0, 2_000.0, 2_000.0, 2_000.0, 2_050.0, 2_050.0, 2_050.0]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (None, "rests", 0.0),
+        (None, "rests", [TargetLeverage(symbol=ETH, leverage=0.0)]),
+        (None, [Order(symbol=ETH, side="sell", quantity=5.0)] * 2),
+        (None, [
+            Order(symbol=ETH, side="sell", quantity=5.0, reduce_only=True),
+            Order(symbol=ETH, side="sell", quantity=5.0),
+        ]),
+    ],
+)  # fmt: skip
+def test_what_rests_opens_no_short_where_none_is_allowed(
+    trade: Run, answers: Sequence[object]
+) -> None:
+    """5 are held and sold twice, by orders, weight or leverage: they are sold once."""
+    rests = [Order(symbol=ETH, side="sell", type="limit", quantity=5.0, limit_price=2_040.0)]
+    asked = [rests if one == "rests" else one for one in answers]
+    job = trade(in_turn(1.0, *asked), RISES, **{"strategy.allow_short": False})
+    assert sum(quantity for _, quantity in job.fills()) == 0.0
+    assert job.held() == 0.0
+    assert not job.reasons("reduced")
 
 
 @pytest.mark.parametrize(

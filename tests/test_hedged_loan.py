@@ -98,6 +98,33 @@ def test_all_shorts_count_together(tmp_path: Path) -> None:
     assert result.perpetual[f"quantity:{BITCOIN}"].iloc[-1] == -0.03
 
 
+def test_sales_asked_for_in_other_symbols_count_too(tmp_path: Path) -> None:
+    """Of 0.9, 0.6 in ETH and 0.5 in BTC are too much, in one decision or where the first rests."""
+    closes = {SPOT: FLAT, ETH: FLAT, BITCOIN: [50_000.0] * len(FLAT)}
+    settings = {"market.symbols": [SPOT, ETH, BITCOIN], "strategy.max_hedge": 0.9}
+    recipe = hedged_recipe(len(FLAT), settings)
+    rests = Order(symbol=ETH, side="sell", quantity=6.0, type="limit", limit_price=2_100.0)
+    plans: list[Plan] = [
+        {0: (sell(6.0), sell(0.2, BITCOIN))},
+        {0: (rests,), 2: (sell(0.2, BITCOIN),)},
+    ]
+    for place, plan in enumerate(plans):
+        catalog = fill_catalog(tmp_path / str(place), closes)
+        result = run(recipe, agent=Hours(plan), catalog=catalog)
+        assert any("would make it 1.1" in one for one in texts(result, "refused"))
+        assert not result.perpetual[f"quantity:{BITCOIN}"].any()
+
+
+def test_what_rests_does_not_turn_a_hedge(tmp_path: Path) -> None:
+    """3 are short and 3 wait to be bought at 1,960 when all is closed: no long is opened."""
+    falls = [2_000.0] * 5 + [1_950.0] * 3
+    rests = Order(symbol=ETH, side="buy", quantity=3.0, type="limit", limit_price=1_960.0)
+    plan: Plan = {0: (sell(3.0),), 2: (rests,), 3: (TargetWeight(symbol=ETH, weight=0.0),)}
+    result, _ = play(tmp_path, falls, plan)
+    assert list(result.fills["quantity"]) == [-3.0, 3.0]
+    assert held(result) == 0.0
+
+
 def test_a_share_may_be_another_one(tmp_path: Path) -> None:
     """Half of it, or none at all."""
     plan: Plan = {0: (sell(5.0),), 2: (sell(0.1),)}

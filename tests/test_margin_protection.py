@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from perpetual_runs import ETH, SPOT, Job, fill_catalog, make_recipe, play
 
-from seawall.action import Order, TargetWeight
+from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Agent, Decision, Wake
 from seawall.errors import RecipeError
 from seawall.observation import Observation
@@ -210,6 +210,67 @@ def test_the_position_is_never_turned(guard: Run) -> None:
     buy = Order(symbol=ETH, side="buy", quantity=11.0)
     (why,) = guard(in_turn([buy]), **short).reasons("refused")
     assert why == f"this job guards a short, this would leave 1 {ETH}: send it reduce_only"
+
+
+@pytest.mark.parametrize(
+    "close", [TargetLeverage(symbol=ETH, leverage=0.0), TargetWeight(symbol=ETH, weight=0.0)]
+)
+def test_a_sale_that_rests_does_not_turn_what_is_closed(guard: Run, close: Action) -> None:
+    """10 wait to be sold at 2,040 when all is closed: the price gets there, and nothing is held."""
+    rests = Order(symbol=ETH, side="sell", type="limit", quantity=10.0, limit_price=2_040.0)
+    rises = [2_000.0, 2_000.0, 2_000.0, 2_050.0, 2_050.0]
+    job = guard(in_turn([rests], [close]), rises)
+    assert [quantity for _, quantity in job.fills()] == [-10.0]
+    assert job.held() == 0.0
+
+
+def test_a_weight_counts_what_rests_on_its_side(guard: Run) -> None:
+    """Of 10, 9 are sold, and 9 wait to be bought back: a weight back to 10 would make it 19."""
+    cross = {"perpetual.margin": "cross", "perpetual.wallet": 10_000.0}
+    sell = Order(symbol=ETH, side="sell", quantity=9.0)
+    rests = Order(symbol=ETH, side="buy", type="limit", quantity=9.0, limit_price=1_950.0)
+    back = TargetWeight(symbol=ETH, weight=20_000.0 / 24_000.0)
+    more = TargetLeverage(symbol=ETH, leverage=1.0)
+    job = guard(in_turn([sell], [rests], [back], [more], None), STILL, **cross)
+    refused = job.reasons("refused")
+    assert len(refused) == 2
+    assert all(one.startswith("may_increase is false, this would make it ") for one in refused)
+    assert job.held() == 1.0
+
+
+def test_what_rests_on_spot_takes_its_part_of_the_reserve(guard: Run) -> None:
+    """Of 2,000 free, 1,900 wait for a coin: a second one, or 101 of margin, does not fit beside."""
+    kept = {"strategy.min_reserve": 8_000.0}
+    rests = Order(symbol=SPOT, side="buy", type="limit", quantity=1.0, limit_price=1_900.0)
+    for later in (rests, *add(101.0)):
+        job = guard(in_turn([rests], [later]), STILL, [SPOT], **kept)
+        assert len(job.reasons("refused")) == 1
+        assert len(guard(in_turn([rests, later]), STILL, [SPOT], **kept).reasons("refused")) == 1
+    job = guard(in_turn([rests], add(inf)), STILL, [SPOT], **kept)
+    assert job.view.reserve == pytest.approx(9_900.0)
+
+
+def test_the_fee_of_a_coin_comes_out_of_the_reserve_too(guard: Run) -> None:
+    """1 ETH at 2,000 with 0.1 % is 2,002: of 2,001 free it is refused, by order or by weight."""
+    settings = {"strategy.min_reserve": 7_999.0, "costs.taker_fee_bps": 10.0}
+    weight = TargetWeight(symbol=SPOT, weight=2_000.0 / 14_000.0)
+    for action in (Order(symbol=SPOT, side="buy", quantity=1.0), weight):
+        job = guard(in_turn([action]), STILL, [SPOT], **settings)
+        assert job.reasons("refused")[0].startswith(
+            "min_reserve is 7,999.00, this would leave 7,99"
+        )
+        assert not guard(
+            in_turn([action]), STILL, [SPOT], **{**settings, "strategy.min_reserve": 7_998.0}
+        ).reasons("refused")  # fmt: skip
+
+
+def test_the_fees_of_what_rests_count_as_spent(guard: Run) -> None:
+    """Sales that wait cost 1.05 each once they fill: of 2.5 two are allowed, at a bar or later."""
+    rests = Order(symbol=ETH, side="sell", type="limit", quantity=1.0, limit_price=2_100.0)
+    settings = {"strategy.max_spend": 2.5, "perpetual.taker_fee_bps": 5.0}
+    for answers in ([[rests, rests, rests]], [[rests], [rests], [rests]]):
+        job = guard(in_turn(*answers), STILL, **settings)
+        assert job.reasons("refused") == ["max_spend is 2.50, this would make it 3.15"]
 
 
 def test_the_reserve_is_kept(guard: Run) -> None:

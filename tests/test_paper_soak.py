@@ -63,8 +63,8 @@ def act(desk: Desk, draws: random.Random) -> None:
         desk.client.cancel(draws.choice(open_now).intent.client_id)
 
 
-def live_through(desk: Desk, n_turns: int, seed: int) -> None:
-    """Act and look after the account by turns, while a third of all requests meet a fault."""
+def live_through(desk: Desk, n_turns: int, seed: int, *, n_acts: int = 1) -> None:
+    """Act, once or more, and look after the account by turns; a third of all requests fail."""
     draws = random.Random(seed)  # noqa: S311 - a test's choices
     for _ in range(n_turns):
         fault = Fault(
@@ -76,7 +76,8 @@ def live_through(desk: Desk, n_turns: int, seed: int) -> None:
             }
         )
         desk.thread.call(lambda fault=fault: desk.thread.server.faults.add(fault))  # type: ignore[misc]
-        for step in (lambda: act(desk, draws), desk.client.resolve_all, _sync(desk)):
+        acts = [lambda: act(desk, draws)] * n_acts
+        for step in (*acts, desk.client.resolve_all, _sync(desk)):
             try:
                 step()
             except ExchangeFault:
@@ -125,6 +126,13 @@ def test_many_faults_by_chance(desk: Desk, seed: int) -> None:
     """Two hundred and fifty turns, four times."""
     live_through(desk, 250, seed)
     assert check_end(desk) > 120
+
+
+@pytest.mark.slow
+def test_ten_thousand_orders(desk: Desk) -> None:
+    """More than 10,000 orders while a third of all requests meet a fault: belief is truth."""
+    live_through(desk, 1_350, 99, n_acts=10)
+    assert check_end(desk) >= 10_000
 
 
 _SESSION = """

@@ -52,16 +52,16 @@ def candles(symbol: str, is_there: NDArray[np.bool_]) -> Candles:
     )
 
 
-def test_a_missing_bar_is_the_perpetuals_close_without_volume(tmp_path: Path) -> None:
-    """Closes 2,050 to 2,080 at 05:00 to 08:00; the bars that are there stay as they are."""
+def test_a_missing_bar_is_the_perpetuals_open_and_close_without_volume(tmp_path: Path) -> None:
+    """Closes 2,050 to 2,080 at 05:00 to 08:00, each opened 10 lower; what is there stays."""
     recipe = make_recipe("funding_carry", N, (SPOT, ETH))
     catalog = catalog_with_a_hole(tmp_path)
     world = build_world(recipe, catalog, offline=True)
     spot = world.candles[SPOT]
     assert len(spot) == N
     assert spot.close[5:9].tolist() == [2_050.0, 2_060.0, 2_070.0, 2_080.0]
-    for name in ("open", "high", "low"):
-        assert getattr(spot, name)[5:9].tolist() == spot.close[5:9].tolist()
+    assert spot.open[5:9].tolist() == spot.low[5:9].tolist() == [2_040.0, 2_050.0, 2_060.0, 2_070.0]
+    assert spot.high[5:9].tolist() == spot.close[5:9].tolist()
     assert spot.volume.tolist() == [1e6] * 5 + [0.0] * 4 + [1e6] * 3
     assert spot.close[[4, 9]].tolist() == [2_040.0, 2_090.0]
     assert "4 bars without trades at the close of ETH/USDT:USDT" in spot.source

@@ -218,9 +218,9 @@ def test_a_position_off_the_lot_closes_whole() -> None:
     assert _affordable(it, BTC, (-1.0, 9.0, True), offer, FREE) == 0.0015
 
 
-@pytest.mark.parametrize(("leverage", "most"), [(125.0, 0.833), (100.0, 10.0), (20.0, 1_666.666)])
+@pytest.mark.parametrize(("leverage", "most"), [(125.0, 0.833), (100.0, 9.999), (20.0, 1_666.666)])
 def test_the_bracket_of_the_leverage_limits_the_position(leverage: float, most: float) -> None:
-    """At 125x a BTC position may reach 50,000, at 100x 600,000, at 20x 100 million of notional."""
+    """At 125x BTC stays below a notional of 50,000, at 100x below 600,000, at 20x 100 million."""
     it = Account(1e9, leverage=(leverage, 1.0))
     assert _affordable(it, BTC, (1.0, 1e6, False), _offer(60_000.0), FREE) == pytest.approx(most)
     it.open(BTC, -most, 60_000.0)
@@ -306,6 +306,19 @@ def test_one_lot_more_is_not_on_margin(drawn: Drawn) -> None:
     most = closable + positions.find_room(it.positions, i, side, it.marks[i], it.tables[i])
     if found < min(wanted, most) - 0.0011:
         assert _find_slack(it, i, side * (found + 0.0011), offer, FREE) < 0.0
+
+
+@settings(deadline=None, max_examples=200)
+@given(orders())
+def test_what_opens_stays_below_the_cap_of_its_leverage(drawn: Drawn) -> None:
+    """At its mark, and on the lot: at the CAP itself the next tier holds."""
+    it, i, (side, _, _), offer = drawn
+    table, leverage = it.tables[i], it.positions[i, layout.LEVERAGE]
+    caps = table[(table[:, layout.MAX_LEVERAGE] >= leverage) & (table[:, layout.FLOOR] < 1e300)]
+    found = _affordable(it, i, (side, 1e9, False), offer, FREE)
+    after = abs(it.positions[i, layout.QUANTITY] + side * found) * it.marks[i]
+    if found > positions.find_closable(it.positions, i, side):
+        assert after < caps[:, layout.CAP].max()
 
 
 def test_funding_is_paid_by_longs_where_the_rate_is_positive() -> None:

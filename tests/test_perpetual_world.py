@@ -245,6 +245,36 @@ def test_funding_falls_into_the_bar_that_contains_it(catalog: Catalog) -> None:
     assert stamps.mark.tolist() == [3_023.0, 3_031.0, 3_039.0]
 
 
+@pytest.mark.parametrize(("entry", "first"), [(None, 8), (3_000.0, 0)])
+def test_a_position_does_not_pay_for_the_instant_in_which_it_is_entered(
+    catalog: Catalog, entry: float | None, first: int
+) -> None:
+    """Entered at the first open, 00:00, it pays from 08:00 on; with an entry it was held before."""
+    times = [SINCE + 30_000, SINCE + 8 * HOUR_MS, SINCE + 16 * HOUR_MS]
+    for symbol in (ETH, BTC):
+        catalog.write(candles(symbol, ramp()), fetched_ms=None)
+        catalog.write(funding(symbol, times), fetched_ms=None)
+    position = {"quantity": 1.0, "leverage": 2.0, "symbol": ETH}
+    if entry is not None:
+        position["entry"] = entry
+    stamps = perpetual(catalog, recipe(BTC, ETH, mark={"source": "last"}, position=position)).stamps
+    assert stamps.time_ms[stamps.row == 0].tolist() == times
+    ours = stamps.time_ms[stamps.row == 1].tolist()
+    assert ours == [time_ms for time_ms in times if time_ms >= SINCE + first * HOUR_MS]
+
+
+@pytest.mark.parametrize(("timeframe", "is_said"), [("1d", True), ("12h", True), ("8h", False)])
+def test_bars_longer_than_the_interval_of_funding_are_said(
+    catalog: Catalog, *, timeframe: str, is_said: bool
+) -> None:
+    """Eight hours of funding fall inside bars of 12 hours and a day, not of eight hours."""
+    market = {"timeframe": timeframe, "warmup": "0d"}
+    window = "2025-01-02", "2025-01-09"
+    made = recipe(ETH, window=window, venue="simulated", market=market)
+    label = "assumption: funding inside a bar is settled at the mark of the bar's open"
+    assert (label in perpetual(catalog, made).labels) == is_said
+
+
 def test_funding_of_two_contracts_is_in_order_of_time(catalog: Catalog) -> None:
     """By time, then by row."""
     catalog.write(candles(BTC, ramp(first=60_000.0)), fetched_ms=None)
@@ -401,11 +431,11 @@ def test_a_contract_without_brackets_is_refused(tmp_path: Path) -> None:
         ),
         (
             {"position": {"notional": -600_001.0, "leverage": 100.0}},
-            r"100x may have a notional of at most 600,000 .*has 600,001",
+            r"100x may have a notional below 600,000 .*has 600,001",
         ),
         (
             {"position": {"quantity": 200.0, "leverage": 100.0}},
-            r"at most 600,000 .*has 604,600",
+            r"below 600,000 .*has 604,600",
         ),
     ],
 )
@@ -418,8 +448,8 @@ def test_beyond_the_brackets_nothing_starts(
 
 
 def test_what_the_brackets_allow_starts(catalog: Catalog) -> None:
-    """125x, and 600,000 with 100x, are not beyond them."""
-    section = {"leverage": 125.0, "position": {"notional": 600_000.0, "leverage": 100.0}}
+    """125x, and 599,000 with 100x, are not beyond them."""
+    section = {"leverage": 125.0, "position": {"notional": 599_000.0, "leverage": 100.0}}
     assert perpetual(catalog, recipe_with(section)).section.leverage == 125
 
 

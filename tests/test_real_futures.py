@@ -52,21 +52,21 @@ def test_the_long_of_may_2021_is_liquidated_in_the_twelfth_hour_of_the_second_da
 ) -> None:
     """10 ETH at the perpetual's open of 2021-05-18 00:00, 3,283.23: 32,832.30, margin 6,566.46.
 
-    Five fundings come before the end, on marks that are built (there is no series of that year):
-    -10 x (3,283.23 x 0.00018459 + 3,512.54 x 0.0001 + 3,346.94 x 0.0006146 + 3,376.79 x 0.0001
-    + 2,985.29 x 0.00053311) = -(6.0605 + 3.5125 + 20.5703 + 3.3768 + 15.9149) = -49.4350, which
-    leaves a margin of 6,517.0250.
+    Four fundings come before the end, on marks that are built (there is no series of that year);
+    that of the first open is not its own, it is entered there: -10 x (3,512.54 x 0.0001
+    + 3,346.94 x 0.0006146 + 3,376.79 x 0.0001 + 2,985.29 x 0.00053311) = -(3.5125 + 20.5703
+    + 3.3768 + 15.9149) = -43.3745, which leaves a margin of 6,523.0855.
 
     At a notional below 50,000 the first tier holds, 0.4 % and no amount: the balance
-    6,517.0250 + 10 (m - 3,283.23) is the maintenance 0.004 x 10 m at
-    m = (32,832.30 - 6,517.0250) / 9.96 = 2,642.0959. Before the funding it was 2,637.1325.
+    6,523.0855 + 10 (m - 3,283.23) is the maintenance 0.004 x 10 m at
+    m = (32,832.30 - 6,523.0855) / 9.96 = 2,641.4874. Before the funding it was 2,637.1325.
 
     No market traded below 2,818.88 before 11:00 of the 19th. In the hour from 11:00 the perpetual
     fell to 2,432.00 and spot to 2,442.82, at a premium of 1.001007 (the middle of 1.001827 at the
     open, 1.001007 at the close, 1.000796 in the three hours before): the mark's low is
-    max(2,432.00, 2,445.28) = 2,445.28. So it is liquidated in that hour, at 2,642.0959, all of it
-    in tier 1, for a fee of 1.25 % x 26,420.96 = 330.26. There are 105.68 left to pay it: the
-    insurance fund pays 224.58, and nothing remains of the 6,566.46.
+    max(2,432.00, 2,445.28) = 2,445.28. So it is liquidated in that hour, at 2,641.4874, all of it
+    in tier 1, for a fee of 1.25 % x 26,414.87 = 330.19. There are 105.66 left to pay it: the
+    insurance fund pays 224.53, and nothing remains of the 6,566.46.
     """
     legs = ("candles/binance-perp/ETH-USDT-PERP-1h", "candles/binance/ETH-USDT-1h")
     perpetual, spot = (read(shared_data, name) for name in legs)
@@ -78,11 +78,12 @@ def test_the_long_of_may_2021_is_liquidated_in_the_twelfth_hour_of_the_second_da
     (event,) = result.margin_liquidations.itertuples()
     assert str(event.time) == "2021-05-19 12:00:00+00:00"  # that bar's close
     assert (event.tier, event.quantity, event.left) == (1, -10.0, 0.0)
-    assert result.funding["amount"].sum() == pytest.approx(-49.4350, abs=1e-4)
-    assert len(result.funding) == 5
-    assert event.price == pytest.approx(2_642.0959, abs=1e-4)
-    assert event.price == pytest.approx((32_832.30 - 6_566.46 + 49.43501527) / 9.96, abs=1e-7)
-    assert (event.fee, event.insurance) == pytest.approx((330.2620, 224.5782), abs=1e-4)
+    assert result.funding["amount"].sum() == pytest.approx(-43.3745, abs=1e-4)
+    assert len(result.funding) == 4
+    assert event.price == pytest.approx(2_641.4874, abs=1e-4)
+    assert event.price == pytest.approx((32_832.30 - 6_566.46 + 43.37450101) / 9.96, abs=1e-7)
+    assert (event.fee, event.insurance) == pytest.approx((330.1859, 224.5264), abs=1e-4)
+    assert result.fills["fee"].iloc[-1] == pytest.approx(330.1859 - 224.5264, abs=1e-4)
     prices = result.perpetual[f"liquidation_price:{ETH}"]
     assert prices.iloc[0] == pytest.approx(2_637.1325, abs=1e-4)
     assert result.perpetual["equity_perpetual"].iloc[0] == pytest.approx(6_566.46)
@@ -98,18 +99,19 @@ def test_the_long_of_october_2025_is_liquidated_by_a_mark_that_did_not_stay(
 ) -> None:
     """10 ETH at the perpetual's open of 2025-10-09 00:00, 4,523.66: 45,236.60, margin 9,047.32.
 
-    Six fundings, on Binance's own marks: -10 x (4,523.67 x 0.00003613 - 4,424.43 x 0.00000226
-    + 4,313.133 x 0.00005752 + 4,365.892 x 0.00002565 + 4,321.089 x 0.00002511
-    - 4,100.48 x 0.00005147) = -1.6344 + 0.1000 - 2.4809 - 1.1199 - 1.0850 + 2.1105 = -4.1097.
+    Five fundings, on Binance's own marks, that of the first open is not its own:
+    -10 x (-4,424.43 x 0.00000226 + 4,313.133 x 0.00005752 + 4,365.892 x 0.00002565
+    + 4,321.089 x 0.00002511 - 4,100.48 x 0.00005147) = 0.1000 - 2.4809 - 1.1199 - 1.0850 + 2.1105
+    = -2.4753.
 
-    Margin 9,043.2103; the first tier (below 50,000) again: liquidated at
-    (45,236.60 - 9,043.2103) / 9.96 = 3,633.8745. The mark's lowest before 21:00 of the 10th is
+    Margin 9,044.8447; the first tier (below 50,000) again: liquidated at
+    (45,236.60 - 9,044.8447) / 9.96 = 3,633.7104. The mark's lowest before 21:00 of the 10th is
     3,843.93; in the hour from 21:00 it is 3,425.34, while the perpetual traded at 3,435 and the
-    hour closed at a mark of 3,928.43. The fee of 1.25 % x 36,338.74 = 454.23 finds 145.36: the
-    insurance fund pays 308.88.
+    hour closed at a mark of 3,928.43. The fee of 1.25 % x 36,337.10 = 454.21 finds 145.35: the
+    insurance fund pays 308.87.
 
     Read by closes alone, which is the best that the bars allow, it lives: no close of the mark in
-    these ten days is below 3,633.87.
+    these ten days is below 3,633.71.
     """
     marks = read(shared_data, "mark/binance-perp/ETH-USDT-PERP-1h")
     assert marks.loc["2025-10-09 00:00":"2025-10-10 20:00", "low"].min() > 3_843.92
@@ -121,10 +123,10 @@ def test_the_long_of_october_2025_is_liquidated_by_a_mark_that_did_not_stay(
     (event,) = result.margin_liquidations.itertuples()
     assert str(event.time) == "2025-10-10 22:00:00+00:00"
     assert (event.tier, event.quantity, event.left) == (1, -10.0, 0.0)
-    assert len(result.funding) == 6
-    assert result.funding["amount"].sum() == pytest.approx(-4.1097, abs=1e-4)
-    assert event.price == pytest.approx(3_633.8745, abs=1e-4)
-    assert (event.fee, event.insurance) == pytest.approx((454.2343, 308.8793), abs=1e-4)
+    assert len(result.funding) == 5
+    assert result.funding["amount"].sum() == pytest.approx(-2.4753, abs=1e-4)
+    assert event.price == pytest.approx(3_633.7104, abs=1e-4)
+    assert (event.fee, event.insurance) == pytest.approx((454.2138, 308.8654), abs=1e-4)
     assert result.perpetual["equity_perpetual"].iloc[-1] == 0.0
     assert result.other is not None
     assert len(result.other.margin_liquidations) == 0

@@ -158,7 +158,8 @@ def test_a_bundle_leads_to_its_target(
     account = Account(loan)
     if bundle is None:
         threshold = loan.terms.threshold[loan.terms.collateral]
-        sale = target * (loan.debt_usd - loan.collateral_usd * threshold / target) / (target - threshold)
+        excess = loan.debt_usd - loan.collateral_usd * threshold / target
+        sale = target * excess / (target - threshold)
         least = loan.gas_cost_usd(loan.terms.gas_units["repay"])
         assert abs(loan.health / target - 1) <= 1e-3 or 0 < sale <= 1.05 * least
         return

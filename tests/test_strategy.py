@@ -329,3 +329,15 @@ def test_a_signal_of_the_recipe_is_seen_from_when_it_was_known(tmp_path: Path) -
     for time_ms, value in seen:
         assert value == mood.value[mood.known_ms <= time_ms][-1]
     assert "signal/test/mood/1d" in result.data
+
+
+def test_a_stop_far_below_the_market_does_not_make_an_order_small() -> None:
+    """A buy stop at 1.0 is set off at once and pays the market: it is valued there."""
+
+    def buy(observation: Observation) -> list[Order]:
+        units = observation.equity / observation.price()
+        return [Order(symbol="ETH/USDT", side="buy", type="stop", stop_price=1.0, quantity=units)]
+
+    result = seawall.run(RECIPE.with_settings({"strategy.max_weight": 0.3}), agent=buy)
+    assert len(result.fills) == 0
+    assert result.journal["kind"].eq("refused").sum() == N_DECISIONS

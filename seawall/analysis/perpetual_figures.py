@@ -13,6 +13,7 @@ from seawall.market.series import FloatArray, TimeArray
 from seawall.result import Result
 
 MAX_RATIO: Final = 1.2  # drawn up to here: beyond 1 a position is liquidated
+_FINE_RATIO = 0.1  # an axis up to here has ticks less than 1 % apart
 _LOW_RATIO = 0.3  # who never comes near to 1 is drawn up to what there was
 MAX_ACTS: Final = 200  # markers: who trades all the time is not explained by each of them
 _FAR = 0.5  # of the price: a liquidation price further away does not stretch the axis
@@ -38,7 +39,7 @@ def margin_figure(result: Result) -> Figure:
         if column in frame:
             drawn = line(time_ms, _capped(frame, column), label, color)
             traces.append({**drawn, **_RATIO, "line": {"color": color, "width": width}})
-    ends = [int(time_ms[0]), int(time_ms[-1])]
+    ends, top = [int(time_ms[0]), int(time_ms[-1])], _find_top(frame)
     limit = {"color": "var(--bad)", "width": 1.5, "dash": "dash"}
     traces.append(
         {"type": "scatter", "mode": "lines", "name": "liquidation", "x": ends, "y": [1.0, 1.0],
@@ -55,8 +56,8 @@ def margin_figure(result: Result) -> Figure:
         "xaxis": dict(_TIME_AXIS),
         "yaxis": {
             "title": {"text": "maintenance over margin"},
-            "tickformat": ".0%",
-            "range": [0, _find_top(frame)],
+            "tickformat": ".0%" if top > _FINE_RATIO else ".1%",
+            "range": [0, top],
         },
     }
     return Figure(id="margin-chart", traces=traces, layout=layout)

@@ -12,6 +12,8 @@ from seawall import __version__
 from seawall.cli import run, show, verify
 from seawall.cli.agents import check_app, new_app
 from seawall.cli.data import app as data_app
+from seawall.cli.paper import paper_app, replay
+from seawall.cli.sandbox import sandbox
 from seawall.cli.screen import Answer, print_json, say
 from seawall.errors import SeawallError
 
@@ -25,8 +27,12 @@ app = typer.Typer(
 app.add_typer(data_app, name="data", help="Market data: get, import, list, check.")
 app.add_typer(new_app, name="new", help="Start something of your own.")
 app.add_typer(check_app, name="check", help="Check an agent or a strategy, look-ahead included.")
+app.add_typer(
+    paper_app, name="paper", help="Trade on paper: in a live market's shadow or a sandbox."
+)
 _VERBS = (
     run.demo, run.run, run.compare, run.report, show.list_, show.show, show.doctor, verify.verify,
+    sandbox, replay,
 )  # fmt: skip
 for command in _VERBS:
     app.command(name=command.__name__.rstrip("_"))(command)

@@ -145,7 +145,8 @@ def _settle_account(recipe: Recipe, world: World, known: list[Known]) -> tuple[R
         )
         known.append(Known(series=rates, filters=Filters()))
     settings = {
-        "perpetual.funding": {"interval": account.section.funding.interval},
+        # A position that is opened at a settlement has none there (engine.perpetual.stamps).
+        "perpetual.funding": {"interval": account.section.funding.interval, "missing": "zero"},
         "perpetual.brackets.missing": "nearest",
     }
     return recipe.with_settings(settings), known

@@ -150,7 +150,8 @@ class BookFeeds:
         Shares of the cash become coin at the first price from ``since_ms`` on, free of charge.
 
         Raises:
-            RecipeError: the shares are more than the cash, or there is no first price.
+            RecipeError: the shares are more than the cash, there is no first price, or a base is
+                not traded as spot.
         """
         holdings, spent = [], 0.0
         left = dict(wanted)
@@ -164,6 +165,13 @@ class BookFeeds:
                 spent += share * cash
                 amount = share * cash / price
             holdings.append((book, float(amount)))
+        if self._pairs and any(left.values()):
+            bases = sorted({book.base for book in self.spot_books})
+            raise RecipeError(
+                "account.initial_holdings may name what the market has as spot, which is "
+                f"{bases}, is {left}: add its spot symbol to market.symbols, or leave it out "
+                "(a perpetual that is held at the start is perpetual.position)"
+            )
         if spent > cash:
             raise RecipeError(f"account.initial_holdings spend {spent} of {cash} cash")
         return holdings, cash - spent

@@ -314,7 +314,7 @@ class ExchangeBroker(bt.BrokerBase):
     def cancel(self, order: bt.Order, _bracket: bool = False) -> bool:  # noqa: FBT001, FBT002
         """Cancel an order; false where it is over already."""
         venue_order = self._venue_orders.get(order.ref)
-        return venue_order is not None and self._exchange.cancel(venue_order)
+        return venue_order is not None and self._end_now(venue_order, "cancelled", "asked for")
 
     def get_orders_open(self, safe: bool = False) -> list[bt.Order]:  # noqa: FBT001, FBT002
         """Return the orders that are alive."""
@@ -355,12 +355,20 @@ class ExchangeBroker(bt.BrokerBase):
         now_ms = self._feeds.now_ms()
         return Moment(now_ms, now_ms, latency_ms)
 
+    def _end_now(self, order: VenueOrder, outcome: Outcome, reason: str) -> bool:
+        """End an order at the moment the strategy is in, not at the last bar an order has met."""
+        exchange = self._exchange
+        exchange.moment_ms = self._find_moment(0).time_ms
+        is_ended = exchange.close(order, outcome, reason)
+        exchange.moment_ms = None
+        return is_ended
+
     def _transmit(self, order: bt.Order) -> None:
         venue_order = self._venue_orders[order.ref]
         order.submit(self)
         self._notifications.append(copy_order(order))
         if fault := find_fault(order, venue_order, self._since_ms):
-            self._exchange.close(venue_order, "rejected", fault)
+            self._end_now(venue_order, "rejected", fault)
             return
         self._exchange.send(venue_order)
         if venue_order.book.parameters.fills_at_close and venue_order.type == "market":

@@ -19,6 +19,7 @@ from seawall.engine.orders import copy_order, make_order
 from seawall.paper.client import ExchangeClient
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.limits import Exposure, LimitKeeper, is_reducing
+from seawall.paper.news import Heard, OrderStream
 from seawall.paper.order import OrderIntent, OrderRecord, OrderType, TradeFill
 from seawall.paper.supervisor import Supervisor
 from seawall.units import SECOND_MS, split_symbol
@@ -43,6 +44,7 @@ class PaperBroker(bt.BrokerBase):
         look_ms: how often the exchange is asked at most while orders are alive.
 
     Attributes:
+        stream: tells news of orders, where there is one.
         supervisor: watches the session, where there is one: its ``turn`` comes first at each turn,
             and what it refuses is not sent unless it makes a position smaller.
     """
@@ -53,6 +55,7 @@ class PaperBroker(bt.BrokerBase):
         super().__init__()
         self.client, self.keeper, self._quote, self._look_ms = client, keeper, quote, look_ms
         self.supervisor: Supervisor | None = None
+        self.stream: OrderStream | None = None
         self.startingcash = self.getcash()
         self._notifications: deque[bt.Order] = deque()
         self._alive: dict[str, bt.Order] = {}  # by client id
@@ -123,10 +126,58 @@ class PaperBroker(bt.BrokerBase):
         """Return the orders that are alive."""
         return [copy_order(order) if safe else order for order in self._alive.values()]
 
+    def take_over(self, owner: Any) -> list[str]:
+        """Take over the orders of earlier sessions that are open; return their client ids.
+
+        The owner is told of each as of one of its own that has just been accepted. What is open
+        and was not made by this journal, or in a symbol that is not traded, is cancelled: an
+        adopted order of somebody else, say.
+
+        Raises:
+            ExchangeFault: one should be cancelled, and the exchange does not say that it is.
+        """
+        feeds = {_name(data): data for data in self.cerebro.datas}
+        taken = []
+        for record in self.client.journal.orders("open"):
+            intent = record.intent
+            if intent.symbol not in feeds or not intent.client_id.startswith(
+                self.client.journal.mark
+            ):
+                self.client.cancel(intent.client_id)
+                continue
+            self._attach(record, feeds[intent.symbol], owner)
+            taken.append(intent.client_id)
+        return taken
+
+    def _attach(self, record: OrderRecord, data: Any, owner: Any) -> None:
+        intent = record.intent
+        price = intent.price if intent.stop_price is None else intent.stop_price
+        arguments = {
+            "exectype": next(kind for kind, name in _TYPES.items() if name == intent.type),
+            "price": price,
+            "plimit": intent.price if intent.type == "stop_limit" else None,
+            "client_id": intent.client_id,
+        }
+        kind = bt.BuyOrder if intent.side == "buy" else bt.SellOrder
+        order: Any = make_order(kind, owner, data, intent.quantity, arguments)
+        self._n_orders = order.ref = self._n_orders + 1
+        order.addcomminfo(self.getcommissioninfo(data))
+        sign = 1.0 if intent.side == "buy" else -1.0
+        order.executed.size = sign * record.filled
+        order.executed.remsize = sign * (intent.quantity - record.filled)
+        order.submit(self)
+        order.accept(self)
+        self._alive[intent.client_id] = order
+        self._ids[order.ref] = intent.client_id
+        self._notifications.append(copy_order(order))
+
     def next(self) -> None:
         """Ask the exchange what became of the orders, and book it; called at every turn."""
         if self.supervisor is not None:
             self.supervisor.turn()
+        if self.stream is not None:
+            for heard in self.stream.take():
+                self._hear(heard)
         now_ms = self.client.clock()
         if not self._alive or now_ms < self._next_look_ms:
             return
@@ -138,6 +189,17 @@ class PaperBroker(bt.BrokerBase):
         except ExchangeFault as error:
             self._note("fault", str(error))
         self._follow()
+
+    def _hear(self, heard: Heard) -> None:
+        """Write news of an order down, and look at the exchange now, whatever they say."""
+        journal, now_ms, news = self.client.journal, self.client.clock(), heard.news
+        self._next_look_ms = 0
+        if news is None:
+            self._note("stream", heard.text)
+        elif journal.has_order(heard.client_id):
+            key = f"order {heard.client_id} {news.exchange_ms} {news.state} {news.filled!r}"
+            if journal.see(key, now_ms, "order event", [news.state, news.filled]):
+                journal.tell(heard.client_id, news, now_ms)
 
     def _send(
         self, kind: type[bt.Order], owner: Any, data: Any, size: float, wishes: dict[str, Any]
@@ -163,9 +225,24 @@ class PaperBroker(bt.BrokerBase):
         self._ids[order.ref] = intent.client_id
         order.addinfo(client_id=intent.client_id)
         self.client.place(intent)
+        self._note_quote(intent)
         self._next_look_ms = 0
         self._follow()
         return order
+
+    def _note_quote(self, intent: OrderIntent) -> None:
+        """Note bid and ask beside a market order: what it met (``parity``); none is no harm."""
+        if intent.type != "market":
+            return
+        calls, symbol = self.client.calls, intent.symbol
+        try:
+            told = calls.call(calls.exchange.fetch_bids_asks, [symbol])[symbol]
+            bid, ask = float(told["bid"]), float(told["ask"])
+        except (ExchangeFault, KeyError, TypeError, ValueError):
+            return
+        now_ms = self.client.clock()
+        quote = {"time_ms": now_ms, "symbol": symbol, "bid": bid, "ask": ask}
+        self.client.journal.see(f"quote {intent.client_id}", now_ms, "quote", quote)
 
     def _fault_of(self, order: bt.Order) -> str:
         """Return why an order cannot even be looked at, or ``""``."""

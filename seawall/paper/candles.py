@@ -7,10 +7,11 @@ as in a backtest; one that stays away longer than ``patience_ms`` is not waited 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seawall.paper.calls import Calls
+from seawall.paper.errors import PaperError
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.reading import Unreadable, to_number
 from seawall.units import to_duration_ms
@@ -57,6 +58,10 @@ class CandleSource:
         candles = self._read(end_ms - n * self.timeframe_ms)
         self._last = candles[-1] if candles else self._last
         return candles
+
+    def go_on_after(self, candle: Candle) -> None:
+        """Begin after a candle that is known: what follows is what has closed since."""
+        self._last = candle
 
     def fresh(self) -> list[Candle]:
         """Return what has closed since the last call, the oldest first.
@@ -110,8 +115,10 @@ class CandleGate:
 
     def __init__(self, sources: Sequence[CandleSource], *, patience_ms: int = 30_000) -> None:
         self._sources, self._patience_ms = list(sources), patience_ms
+        self._frames = {one.symbol: one.timeframe_ms for one in sources}
         self._waiting: dict[str, deque[Candle]] = {one.symbol: deque() for one in sources}
         self._ready: dict[str, deque[Candle]] = {one.symbol: deque() for one in sources}
+        self._late: dict[tuple[str, int], int] = {}
         self.last_fault = ""
         self.data_ms: int | None = None
 
@@ -123,6 +130,44 @@ class CandleGate:
         """
         for source in self._sources:
             self._ready[source.symbol].extend(source.history(n))
+
+    def put(
+        self, symbol: str, candles: Sequence[Candle], late: Mapping[int, int] | None = None
+    ) -> None:
+        """Release candles of a record, and go on after them.
+
+        ``late`` has those that came late, by their open: the stamp of the step after which they
+        came; they do so again.
+        """
+        for time_ms, after_ms in (late or {}).items():
+            self._late[symbol, time_ms] = after_ms
+        if candles:
+            self._ready[symbol].extend(candles)
+            source = next(one for one in self._sources if one.symbol == symbol)
+            source.go_on_after(candles[-1])
+
+    def last_close(self, symbol: str) -> int | None:
+        """Return when the last candle that waits to be taken has closed."""
+        queue = self._ready[symbol]
+        return queue[-1].time_ms + self._frame(symbol) if queue else None
+
+    def next_stamp(self) -> int | None:
+        """Return the close stamp of what is to be taken next; ``None`` where nothing waits."""
+        return min((self._stamp_of(s, q[0]) for s, q in self._ready.items() if q), default=None)
+
+    def due(self, stamp_ms: int) -> dict[str, Candle]:
+        """Return the released candles of a stamp, by symbol; they are not taken yet."""
+        found = {
+            symbol: queue[0]
+            for symbol, queue in self._ready.items()
+            if queue and self._stamp_of(symbol, queue[0]) == stamp_ms
+        }
+        in_time = {s: one for s, one in found.items() if (s, one.time_ms) not in self._late}
+        return in_time or found
+
+    def _stamp_of(self, symbol: str, candle: Candle) -> int:
+        """Return when a candle is due: at its close, or after the step that did not have it."""
+        return self._late.get((symbol, candle.time_ms), candle.time_ms + self._frame(symbol))
 
     def poll(self, now_ms: int) -> None:
         """Ask for what has closed, and release it where all have it; a fault is kept, not raised.
@@ -163,7 +208,24 @@ class CandleGate:
                     self._ready[symbol].append(self._waiting[symbol].popleft())
 
     def _frame(self, symbol: str) -> int:
-        return next(one.timeframe_ms for one in self._sources if one.symbol == symbol)
+        return self._frames[symbol]
+
+
+def find_start(gate: CandleGate, sources: Sequence[CandleSource]) -> int:
+    """Return the open of the first bar that may trade: that after the one that is forming now.
+
+    The first decision is at the close of the forming bar: it is the first that can still be
+    carried out at the price it sees.
+
+    Raises:
+        PaperError: a symbol has no closed candle.
+    """
+    ends = [gate.last_close(source.symbol) for source in sources]
+    missing = [one.symbol for one, end_ms in zip(sources, ends, strict=True) if end_ms is None]
+    if missing:
+        raise PaperError(f"a session needs a closed candle, {', '.join(missing)} has none: wait")
+    frame_ms = sources[0].timeframe_ms
+    return max(end_ms for end_ms in ends if end_ms is not None) + frame_ms
 
 
 def _read_candle(row: Any) -> Candle:

@@ -136,7 +136,7 @@ class ExchangeClient:
             ExchangeFault: the exchange cannot be asked now.
         """
         recent = self.clock() - 10 * _GRACE_MS
-        lost = [one for one in self.journal.orders("lost") if one.updated_ms > recent]
+        lost = self.journal.orders("lost", updated_ms=recent)
         asked = [*self.journal.unresolved(), *self.journal.orders("open"), *lost]
         return [self.resolve(one.intent.client_id) for one in asked]
 

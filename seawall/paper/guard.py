@@ -9,7 +9,7 @@ included, and so does the client itself (``connect``); ``wall`` holds the whole 
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from seawall.paper.allowed import Market, Route, Venue
@@ -194,6 +194,12 @@ def local_venue(root: str, market: Market) -> Venue:
             Route(scheme="ws", host=host, port=port, path=streams),
         ),
     )
+
+
+def shadow_of(venue: Venue) -> Venue:
+    """Return a venue as a shadow sees it: it is read, without keys, and nothing is sent to it."""
+    reads = tuple(replace(route, methods=frozenset({"GET"})) for route in venue.routes)
+    return replace(venue, mode="shadow", routes=reads)
 
 
 def local_urls(root: str) -> dict[str, object]:

@@ -29,7 +29,6 @@ from seawall.paper.order import (
     is_news,
 )
 from seawall.paper.schema import open_database
-from seawall.units import split_symbol
 
 BaselineKind = Literal["balance", "position"]
 PREFIX = "sw"
@@ -61,7 +60,7 @@ class PaperJournal:
 
     def __init__(self, file: Path) -> None:
         self._database = open_database(file)
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR IGNORE INTO meta VALUES ('tag', ?)", (token_hex(3),))
         (self._tag,) = self._one("SELECT value FROM meta WHERE name = 'tag'")
         self.session = 0
@@ -79,19 +78,19 @@ class PaperJournal:
 
     # Sessions -------------------------------------------------------------------------------------
 
-    def begin_session(self, time_ms: int, *, venue: str, recipe: str) -> int:
+    def begin_session(self, time_ms: int, *, venue: str, recipe: str, setup: str = "{}") -> int:
         """Return the number of a new session; ``recipe`` is what is run, in text."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             cursor = database.execute(
-                "INSERT INTO sessions (started_ms, venue, recipe) VALUES (?, ?, ?)",
-                (time_ms, venue, recipe),
+                "INSERT INTO sessions (started_ms, venue, recipe, setup) VALUES (?, ?, ?, ?)",
+                (time_ms, venue, recipe, setup),
             )
         self.session = int(cursor.lastrowid or 0)
         return self.session
 
     def end_session(self, time_ms: int, why: str) -> None:
         """Note that the session ended by itself; a killed one has no end."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute(
                 "UPDATE sessions SET ended_ms = ?, ended_why = ? WHERE id = ?",
                 (time_ms, why, self.session),
@@ -120,7 +119,7 @@ class PaperJournal:
             JournalError: its id is taken.
         """
         try:
-            with self._transaction() as database:
+            with self.transaction() as database:
                 database.execute(
                     "INSERT INTO orders (client_id, session, intent, symbol, state, intent_ms,"
                     " updated_ms) VALUES (?, ?, ?, ?, 'intended', ?, ?)",
@@ -142,7 +141,7 @@ class PaperJournal:
 
     def tell(self, client_id: str, news: OrderNews, time_ms: int) -> bool:
         """Write what the exchange says of an order; return whether it was news."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             record = self.order(client_id)
             if not is_news(record, news):
                 return False
@@ -151,7 +150,7 @@ class PaperJournal:
 
     def correct(self, client_id: str, news: OrderNews, time_ms: int) -> None:
         """Write what the exchange says against what was known; for a reconciliation only."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             self._write(database, self.order(client_id), news, time_ms)
 
     def order(self, client_id: str) -> OrderRecord:
@@ -166,12 +165,18 @@ class PaperJournal:
             raise JournalError(f"an order's id must be in the journal, is {client_id!r}")
         return _to_order(row)
 
-    def orders(self, *states: str) -> list[OrderRecord]:
-        """Return the orders in these states, in all where none is named; the oldest first."""
+    def orders(self, *states: str, updated_ms: int = 0) -> list[OrderRecord]:
+        """Return the orders in these states, in all where none is named; the oldest first.
+
+        ``updated_ms``: only those of which something was learnt since.
+        """
         chosen = states or tuple(NEXT_STATES)
         marks = ", ".join("?" * len(chosen))
-        query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE state IN ({marks}) ORDER BY number"  # noqa: S608
-        return [_to_order(row) for row in self._database.execute(query, chosen)]
+        query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE state IN ({marks})"  # noqa: S608
+        found = self._database.execute(
+            query + " AND updated_ms >= ? ORDER BY number", (*chosen, updated_ms)
+        )
+        return [_to_order(row) for row in found]
 
     def unresolved(self) -> list[OrderRecord]:
         """Return the orders of which it is not known whether the exchange has them."""
@@ -203,7 +208,7 @@ class PaperJournal:
         """
         fresh = []
         self._beliefs.clear()
-        with self._transaction() as database:
+        with self.transaction() as database:
             for fill in fills:
                 values = tuple(asdict(fill).values())
                 query = (
@@ -234,7 +239,7 @@ class PaperJournal:
     def set_baseline(self, kind: BaselineKind, amounts: Mapping[str, float], time_ms: int) -> None:
         """Adopt amounts of the exchange: from here on, fills are added to them."""
         self._beliefs.clear()
-        with self._transaction() as database:
+        with self.transaction() as database:
             (last,) = self._one("SELECT coalesce(max(number), 0) FROM fills")
             database.execute("DELETE FROM baselines WHERE kind = ?", (kind,))
             database.executemany(
@@ -263,7 +268,7 @@ class PaperJournal:
         query = f"SELECT {_FILL_COLUMNS} FROM fills WHERE number > ? ORDER BY number"  # noqa: S608
         for fill_row in self._database.execute(query, (int(row[0]) if row else 0,)):
             fill = _to_fill(fill_row)
-            changes = {fill.symbol: fill.signed} if kind == "position" else _to_changes(fill)
+            changes = {fill.symbol: fill.signed} if kind == "position" else fill.changes()
             for name, change in changes.items():
                 held[name] = held.get(name, 0.0) + change
         self._beliefs[kind] = dict(held)
@@ -274,19 +279,23 @@ class PaperJournal:
     def see(self, key: str, time_ms: int, kind: str, payload: object) -> bool:
         """Note an event of the exchange; return whether it was seen for the first time."""
         query = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)"
-        with self._transaction() as database:
+        with self.transaction() as database:
             cursor = database.execute(query, (key, time_ms, kind, json.dumps(payload)))
         return bool(cursor.rowcount)
 
     def seen(self, kind: str) -> list[str]:
         """Return the keys of all events of a kind."""
-        rows = self._database.execute("SELECT key FROM events WHERE kind = ?", (kind,))
-        return [key for (key,) in rows]
+        return [key for key, _ in self.events(kind)]
+
+    def events(self, kind: str) -> list[tuple[str, Any]]:
+        """Return keys and contents of all events of a kind."""
+        rows = self._database.execute("SELECT key, payload FROM events WHERE kind = ?", (kind,))
+        return [(key, json.loads(payload)) for key, payload in rows]
 
     def decide(self, time_ms: int, *, actions: object, reason: str, seen: object) -> None:
         """Note a decision, its reason, and what it was made from."""
         values = (self.session, time_ms, json.dumps(actions), reason, json.dumps(seen))
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute(
                 "INSERT INTO decisions (session, time_ms, actions, reason, seen)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -304,7 +313,7 @@ class PaperJournal:
     ) -> None:
         """Note what the account was worth, quote units, and what it held."""
         values = (self.session, time_ms, equity, cash, json.dumps(dict(holdings)))
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR REPLACE INTO equity VALUES (?, ?, ?, ?, ?)", values)
 
     def values(self, session: int | None = None) -> list[tuple[int, float, float]]:
@@ -315,7 +324,7 @@ class PaperJournal:
     def note(self, time_ms: int, kind: str, text: str) -> None:
         """Note anything else in words: an error, a refusal, a limit, a difference."""
         values = (self.session, time_ms, kind, text)
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute(
                 "INSERT INTO notes (session, time_ms, kind, text) VALUES (?, ?, ?, ?)", values
             )
@@ -327,7 +336,7 @@ class PaperJournal:
 
     def remember(self, name: str, value: float) -> None:
         """Keep a number beyond the session, such as the highest equity."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, repr(value)))
 
     def recall(self, name: str) -> float | None:
@@ -339,7 +348,8 @@ class PaperJournal:
     # The file -------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the database; what is done to it in the block is done together, or not at all."""
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -396,12 +406,3 @@ def _to_order(row: tuple[Any, ...]) -> OrderRecord:
 def _to_fill(row: tuple[Any, ...]) -> TradeFill:
     maker = None if row[9] is None else bool(row[9])
     return TradeFill(**dict(zip(_FILL_COLUMNS.split(", "), (*row[:9], maker), strict=True)))
-
-
-def _to_changes(fill: TradeFill) -> dict[str, float]:
-    """Return what a spot fill does to balances, by asset."""
-    base, quote = split_symbol(fill.symbol)
-    changes = {base: fill.signed, quote: -fill.signed * fill.price}
-    if fill.fee_asset:
-        changes[fill.fee_asset] = changes.get(fill.fee_asset, 0.0) - fill.fee
-    return changes

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from seawall.units import split_symbol
+
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit", "stop", "stop_limit"]
 State = Literal["intended", "unknown", "open", "filled", "cancelled", "expired", "rejected", "lost"]
@@ -147,6 +149,14 @@ class TradeFill:
     def signed(self) -> float:
         """Return the base units with the account's sign: bought > 0."""
         return self.quantity if self.side == "buy" else -self.quantity
+
+    def changes(self) -> dict[str, float]:
+        """Return what a spot fill does to balances, by asset."""
+        base, quote = split_symbol(self.symbol)
+        changes = {base: self.signed, quote: -self.signed * self.price}
+        if self.fee_asset:
+            changes[self.fee_asset] = changes.get(self.fee_asset, 0.0) - self.fee
+        return changes
 
 
 def is_news(record: OrderRecord, news: OrderNews) -> bool:

@@ -126,8 +126,9 @@ def read_snapshot(
         NotReconciled: the account trades all the time; something else uses it.
     """
     wanted = list(symbols)
-    client.resolve_all()
+    # Trades first: an order that fills after it was asked for shows as a trade in the loop.
     _sync(client, wanted)
+    client.resolve_all()
     for _ in range(_MAX_READS):
         seen = [order for symbol in wanted for order in client.open_orders(symbol)]
         held = client.balances() if kind == "balance" else client.positions(wanted)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from seawall.paper.errors import JournalError
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x5EA3A11  # PRAGMA application_id: tells this journal from other SQLite files
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, started_ms INTEGER NOT NULL, ended_ms INTEGER, ended_why TEXT,
-    venue TEXT NOT NULL, recipe TEXT NOT NULL
+    venue TEXT NOT NULL, recipe TEXT NOT NULL, setup TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE TABLE orders (
     number INTEGER PRIMARY KEY AUTOINCREMENT, client_id TEXT NOT NULL UNIQUE,
@@ -49,6 +49,19 @@ CREATE TABLE equity (
     session INTEGER NOT NULL, time_ms INTEGER NOT NULL, equity REAL NOT NULL, cash REAL NOT NULL,
     holdings TEXT NOT NULL, PRIMARY KEY (session, time_ms)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE candles (
+    symbol TEXT NOT NULL, timeframe TEXT NOT NULL, time_ms INTEGER NOT NULL, open REAL NOT NULL,
+    high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL,
+    seen_ms INTEGER NOT NULL, PRIMARY KEY (symbol, timeframe, time_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL, symbol TEXT NOT NULL, order_id TEXT NOT NULL, text TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE agent_states (
+    one INTEGER PRIMARY KEY CHECK (one = 1), time_ms INTEGER NOT NULL, state BLOB NOT NULL
+) STRICT;
 CREATE TABLE notes (
     number INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, time_ms INTEGER NOT NULL,
     kind TEXT NOT NULL, text TEXT NOT NULL

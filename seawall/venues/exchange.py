@@ -4,8 +4,8 @@ One step is one moment at which bars close. Within it, in this order: what the b
 account by itself (``futures_path.py``) and what has arrived in it; every order that can trade at
 the open does (target weights that sell first, since they pay for those that buy; then in the order
 in which they were sent); margin is added to isolated positions, also out of what those orders have
-set free; then each symbol walks the path inside its bar (``path.py``), then what asked for the
-close gets it.
+set free; funding inside the bar is settled; then each symbol walks the path inside its bar
+(``path.py``), then what asked for the close gets it.
 
 Spot and perpetual books have their orders in common; what a fill does is the business of the
 account behind the book: spot settles cash against coin, does not short, and its cash is never below
@@ -23,7 +23,7 @@ from seawall.venues.account import Account
 from seawall.venues.at_open import trade_at_open
 from seawall.venues.futures import FuturesAccount
 from seawall.venues.futures_orders import book_and_keep
-from seawall.venues.futures_path import open_bar, walk_together
+from seawall.venues.futures_path import open_bar, settle_until, walk_together
 from seawall.venues.futures_requests import Requests
 from seawall.venues.orders import (
     FOREVER_MS,
@@ -146,8 +146,7 @@ class Exchange:
         for order in first:
             if not order.is_done and not order.is_waiting:
                 self._meet_open(order)
-        if self.requests is not None and self.requests.waiting:
-            self.requests.meet_open(self.open_ms, step_ms, is_after_orders=True)
+        self._go_inside()
         perpetual: list[tuple[Bar, list[VenueOrder]]] = []
         for book, bar in bars:
             mine = [order for order in due if order.book is book and not order.is_done]
@@ -161,6 +160,13 @@ class Exchange:
         if self.futures is not None:
             self._meet_together(self.futures, perpetual)
         self.orders = [order for order in self.orders if not order.is_done]
+
+    def _go_inside(self) -> None:
+        """Do what comes between the orders of the open and the inside of the bar."""
+        if self.requests is not None and self.requests.waiting:
+            self.requests.meet_open(self.open_ms, self.step_ms, is_after_orders=True)
+        if self.futures is not None and self.futures.is_alert:
+            settle_until(self, self.futures, self.step_ms)
 
     def _meet_together(
         self, futures: FuturesAccount, met: list[tuple[Bar, list[VenueOrder]]]

@@ -226,11 +226,11 @@ class FuturesAccount:
         """Take the marks with which the step opens."""
         self.marks = self.tape.opens[self.tape.step]
 
-    def settle_stamps(self) -> list[Stamp]:
-        """Settle the funding of this step, and return the stamps that moved money."""
+    def settle_stamps(self, until_ms: int = FOREVER_MS) -> list[Stamp]:
+        """Settle the funding of this step up to a time; return the stamps that moved money."""
         settled = []
         self._is_stale = True  # other brackets may be in force
-        for stamp in self.tape.take_stamps():
+        for stamp in self.tape.take_stamps(until_ms):
             row, quantity = stamp.row, float(self.positions[stamp.row, layout.QUANTITY])
             if not quantity:
                 continue

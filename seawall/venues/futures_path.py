@@ -1,10 +1,11 @@
 """What a bar does to a futures account: funding, liquidation, and orders, in one order of events.
 
-1. Funding on the position held when the bar opens. 2. Liquidation at the open's mark. 3. What has
-arrived: money, margin, orders (``exchange.py``). 4. Inside: all perpetual books walk their paths
-together (``path.py``), and every mark goes with its own book from corner to corner. How far on a
-leg a level or a liquidation lies, as a fraction of the leg, says what comes first; at the same
-place the liquidation does. 5. The close.
+1. Funding of the open's own stamp, on the position held when the bar opens. 2. Liquidation at the
+open's mark. 3. What has arrived: money, margin, orders (``exchange.py``). 4. Funding of stamps
+inside the bar, where it is longer than their interval, on what is held then. 5. Inside: all
+perpetual books walk their paths together (``path.py``), and every mark goes with its own book from
+corner to corner. How far on a leg a level or a liquidation lies, as a fraction of the leg, says
+what comes first; at the same place the liquidation does. 6. The close.
 
 In "worst" the first leg is against every position, so that a liquidation comes before any exit with
 profit, and before every stop that is farther away. In "best" only the marks at open and close
@@ -20,6 +21,7 @@ import numpy as np
 
 from seawall.fill import Fill
 from seawall.market.series import FloatArray
+from seawall.venues.futures_tape import LATE_MS
 from seawall.venues.orders import Bar, VenueOrder
 from seawall.venues.path import DOWN, LAST_LEG, Walk, choose_first, is_met
 from seawall.venues.perpetual import layout
@@ -42,22 +44,23 @@ class _Hit(NamedTuple):
 
 
 def open_bar(exchange: "Exchange", futures: "FuturesAccount") -> None:
-    """Settle the funding of a step, and liquidate what its opening marks liquidate."""
-    for time_ms, row, rate, mark, quantity, amount in _settle(futures):
+    """Settle the funding of a bar's open, and liquidate what its opening marks liquidate."""
+    settle_until(exchange, futures, exchange.open_ms + LATE_MS)
+    futures.show_open()
+    liquidate_due(exchange, futures, at_open=True)
+
+
+def settle_until(exchange: "Exchange", futures: "FuturesAccount", until_ms: int) -> None:
+    """Settle the funding of this step up to a time, on what is held now, and write it down."""
+    n_before = len(futures.funding)
+    futures.settle_stamps(until_ms)
+    for time_ms, row, rate, mark, quantity, amount in futures.funding[n_before:]:
         exchange.journal.record(
             time_ms,
             "funding",
             f"rate {rate!r}, quantity {quantity!r}, mark {mark!r}, amount {amount!r}",
             symbol=futures.symbols[row],
         )
-    futures.show_open()
-    liquidate_due(exchange, futures, at_open=True)
-
-
-def _settle(futures: "FuturesAccount") -> list[tuple[int, int, float, float, float, float]]:
-    n_before = len(futures.funding)
-    futures.settle_stamps()
-    return futures.funding[n_before:]
 
 
 def liquidate_due(exchange: "Exchange", futures: "FuturesAccount", *, at_open: bool) -> None:
@@ -74,7 +77,7 @@ def walk_together(
     """Let the orders of all perpetual books, and the marks, go through the inside of one step."""
     walks = [Walk(exchange, bar, orders) for bar, orders in met if orders and is_met(bar, orders)]
     tape, is_worst = futures.tape, futures.tape.is_worst
-    corners = _find_corners(futures)
+    corners = _find_corners(futures, walks)
     for leg in range(LAST_LEG + 1):
         for walk in walks:
             walk.begin(leg)
@@ -150,12 +153,15 @@ def _to_fraction(level: float, start: float, end: float) -> float:
     return min(max((level - start) / (end - start), 0.0), 1.0)
 
 
-def _find_corners(futures: "FuturesAccount") -> tuple[FloatArray, ...]:
+def _find_corners(futures: "FuturesAccount", walks: list[Walk]) -> tuple[FloatArray, ...]:
     """Return the marks at the four corners of the path, shape (n,) each."""
     tape = futures.tape
     step = tape.step
     low, high = tape.lows[step], tape.highs[step]
-    is_down = np.array([choose_first(book) == DOWN for book in futures.books])
+    firsts = [choose_first(book) for book in futures.books]
+    for one in walks:
+        firsts[one.book.row] = one.first
+    is_down = np.array(firsts) == DOWN
     return (
         tape.opens[step],
         np.where(is_down, low, high),
@@ -193,13 +199,21 @@ def _is_due_at_close(futures: "FuturesAccount") -> bool:
 def _tell(
     exchange: "Exchange", futures: "FuturesAccount", event: FloatArray, when: tuple[int, bool]
 ) -> None:
-    """Write one step of a liquidation as a fill, and into the journal."""
+    """Write one step of a liquidation as a fill, and into the journal.
+
+    The fill of rule "liquidation" trades at the mark; its fee is what the account paid of the
+    liquidation fee, none where the insurance fund carried it. What the fund carried beyond the fee
+    is a loss at the mark that the account did not bear: it is in the ledger and in
+    ``Result.margin_liquidations`` as ``insurance``, not in the fill. The journal and the table have
+    the whole fee.
+    """
     time_ms, is_ambiguous = when
     book = futures.books[int(event[layout.SYMBOL])]
     closed, mark, fee = (float(event[k]) for k in (layout.CLOSED, layout.PRICE, layout.FEE))
+    paid = max(fee - float(event[layout.INSURANCE]), 0.0)
     fill = Fill(
         time_ms, exchange.open_ms, LIQUIDATION, book.symbol, closed, mark, mark, float("nan"),
-        0.0, fee, "taker", LIQUIDATION, is_ambiguous,
+        0.0, paid, "taker", LIQUIDATION, is_ambiguous,
     )  # fmt: skip
     futures.fills.append(fill)
     text = (
@@ -213,4 +227,4 @@ def _tell(
     exchange.journal.record(
         time_ms, "liquidated", text, symbol=book.symbol, order_id=LIQUIDATION, reason=why
     )
-    exchange.on_liquidated(book, fill, Execution(abs(closed), mark, fee, 0.0))
+    exchange.on_liquidated(book, fill, Execution(abs(closed), mark, paid, 0.0))

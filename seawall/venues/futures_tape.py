@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from seawall.market.series import FloatArray
+from seawall.units import MINUTE_MS
 
 OPEN, HIGH, LOW, CLOSE = range(4)
+LATE_MS = MINUTE_MS  # a stamp of a bar's open may be some seconds late
 
 
 class Stamp(NamedTuple):
@@ -71,12 +73,17 @@ class Tape:
         self.step = 0
         self._find_next()
 
-    def take_stamps(self) -> list[Stamp]:
-        """Return this step's stamps, once, and put the brackets in force that are due."""
+    def take_stamps(self, until_ms: int) -> list[Stamp]:
+        """Return this step's stamps up to a time, once, and put the brackets in force that are due.
+
+        Those of steps that have passed are nobody's.
+        """
         first = self._n_settled
-        while (
-            self._n_settled < len(self._stamps) and self._stamps[self._n_settled].step <= self.step
-        ):
+        while self._n_settled < len(self._stamps):
+            stamp = self._stamps[self._n_settled]
+            is_due = stamp.step == self.step and stamp.time_ms <= until_ms
+            if not (is_due or stamp.step < self.step):
+                break
             self._n_settled += 1
         while self._epoch + 1 < len(self._epochs) and self._epochs[self._epoch + 1][0] <= self.step:
             self._epoch += 1

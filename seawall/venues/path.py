@@ -3,8 +3,8 @@
 A bar does not tell whether its low or its high came first. Both orders are possible paths, and what
 is hit on the way to one extreme is hit nearest to the open first: that much is certain. "worst"
 takes the path that hurts: down first where coin is held (a stop before a take-profit), up first
-where none is. "best" takes the other. A fill that the other path would not have, or not so, is
-ambiguous and is counted.
+where none is; of perpetuals see ``choose_first``. "best" takes the other. A fill that the other
+path would not have, or not so, is ambiguous and is counted.
 
 What comes to life inside the bar meets the rest of it with more doubt. In "worst" a stop-loss is
 live at once; the take-profit of an entry inside the bar waits for the next; a triggered stop-limit
@@ -14,6 +14,7 @@ Perpetual books walk together (``futures_path.py``). What the mark sets off fill
 its trigger and the last price at the same relative place of the leg.
 """
 
+from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,27 @@ def is_met(bar: Bar, orders: list[VenueOrder]) -> bool:
     return any(_is_in(order, bar) for order in orders if _is_live(order, bar))
 
 
-def choose_first(book: Book) -> float:
-    """Return which way a bar goes first: against the position in "worst", with it in "best"."""
-    is_worst = book.parameters.ambiguity == "worst"
-    return DOWN if (book.held > 0) == is_worst else UP
+def choose_first(book: Book, bar: Bar | None = None, orders: Sequence[VenueOrder] = ()) -> float:
+    """Return which way a bar goes first: against the position in "worst", with it in "best".
+
+    What a stop opens inside the bar has to be there before the bar goes against it: a perpetual
+    whose stops only open shorts goes down first in "worst", and one whose stops add to what is
+    held goes with it first, unless that also takes a profit.
+    """
+    against = DOWN if book.held > 0 else UP
+    if bar is not None and book.futures is not None and _is_opened_inside(book, bar, orders):
+        against = -against
+    return against if book.parameters.ambiguity == "worst" else -against
+
+
+def _is_opened_inside(book: Book, bar: Bar, orders: Sequence[VenueOrder]) -> bool:
+    """Return whether stops inside the bar open on the side to which the bar else goes last."""
+    reached = [order for order in orders if _is_live(order, bar) and _is_in(order, bar)]
+    stops = {order.side for order in reached if order.has_stop and not order.only_reduces}
+    if not book.held:
+        return stops == {DOWN}
+    side = UP if book.held > 0 else DOWN
+    return side in stops and all(order.has_stop or order.side == side for order in reached)
 
 
 def _to_points(bar: Bar, first: float) -> tuple[float, float, float, float]:
@@ -64,6 +82,7 @@ class Walk:
         book: whose orders.
         origin, end: where the present leg begins and ends, last price.
         start: where it is by now.
+        first: which way the path goes first.
     """
 
     def __init__(self, exchange: "Exchange", bar: Bar, orders: list[VenueOrder]) -> None:
@@ -71,7 +90,8 @@ class Walk:
         self.leg = 0
         self.origin = self.start = self.end = bar.open
         self._exchange, self._bar, self._orders = exchange, bar, orders
-        self._points = _to_points(bar, choose_first(self.book))
+        self.first = choose_first(self.book, bar, orders)
+        self._points = _to_points(bar, self.first)
         self._doubtful = _find_doubtful(orders, bar)
         self._met: set[tuple[str, bool]] = set()
 

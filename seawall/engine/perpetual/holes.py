@@ -2,8 +2,8 @@
 
 A coin that is held keeps its last price through a hole in its series, while the short against it
 follows the market: the account would lose on one leg what it earns on the other. So each missing
-bar, from the first spot bar on, becomes one that nothing fills: all four prices the perpetual's
-close, volume 0.
+bar, from the first spot bar on, becomes one that nothing fills: open and close are the perpetual's,
+high and low no more than these two, volume 0.
 
 Left out: the basis. Where spot comes back, the difference between the two is a step in the equity.
 """
@@ -77,12 +77,15 @@ def describe_stretch(market: MarketSection, candles: Candles, is_meant: NDArray[
 
 
 def _fill(spot: Candles, perpetual: Candles, is_missing: NDArray[np.bool_]) -> Candles:
-    """Return spot with a bar of volume 0 at the perpetual's close where it has none."""
-    n, close = int(is_missing.sum()), perpetual.close[is_missing]
+    """Return spot with a bar of volume 0, open and close the perpetual's, where it has none."""
+    n = int(is_missing.sum())
+    open_, close = perpetual.open[is_missing], perpetual.close[is_missing]
+    made = (open_, np.maximum(open_, close), np.minimum(open_, close), close)
     times = np.concatenate([spot.time_ms, perpetual.time_ms[is_missing]])
     order = np.argsort(times)
     opens, highs, lows, closes = (
-        np.concatenate([getattr(spot, name), close])[order] for name in PRICE_FIELDS
+        np.concatenate([getattr(spot, name), own])[order]
+        for name, own in zip(PRICE_FIELDS, made, strict=True)
     )
     return Candles(
         key=spot.key,

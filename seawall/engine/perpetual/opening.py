@@ -69,9 +69,9 @@ def check_position(
     if position.notional is not None:
         quantity = position.notional / entry
     largest = brackets[row].largest(position.leverage)
-    if abs(quantity) * mark > largest:
+    if abs(quantity) * mark >= largest:
         raise RecipeError(
-            f"a position with {position.leverage:g}x may have a notional of at most {largest:,.0f} "
+            f"a position with {position.leverage:g}x may have a notional below {largest:,.0f} "
             f"({brackets[row].name}), perpetual.position has {abs(quantity) * mark:,.0f} at the "
             "mark: make it smaller, or lower perpetual.position.leverage"
         )

@@ -168,10 +168,12 @@ class _Rows:
                 main[span], by_contract[span],
             )  # fmt: skip
             before = slice(max(start - 1, 0), max(stop - 1, 0))
-            _find_worst(
-                self._accounts[before], self._positions[before],
-                self._extremes[before], epoch.tables, main[before.start + 1 : before.stop + 1],
-            )  # fmt: skip
+            after = slice(before.start + 1, before.stop + 1)
+            for moment in (before, after):
+                _find_worst(
+                    self._accounts[moment], self._positions[moment],
+                    self._extremes[before], epoch.tables, main[after],
+                )  # fmt: skip
         main[:, _WORST] = np.maximum(main[:, _WORST], main[:, _RATIO])
         for row, ratio in self._struck.items():  # what is gone does not meet the extreme
             main[row, _WORST] = max(main[row, _RATIO], ratio)
@@ -213,14 +215,15 @@ def _find_worst(
     accounts: FloatArray, positions: FloatArray, extremes: FloatArray, tables: FloatArray,
     main: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill in the margin ratio at the extremes against what was held when each bar opened."""
+    """Raise the worst margin ratio to that at the extremes against what is held."""
     n = positions.shape[1]
     marks = np.zeros(n)
     for t in range(len(main)):
         for i in range(n):
             is_short = positions[t, i, layout.QUANTITY] < 0.0
             marks[i] = extremes[t, i, 0] if is_short else extremes[t, i, 1]
-        main[t, _WORST] = find_margin_ratio(accounts[t], positions[t], marks, tables)
+        ratio = find_margin_ratio(accounts[t], positions[t], marks, tables)
+        main[t, _WORST] = max(main[t, _WORST], ratio)
 
 
 def _liquidations(futures: FuturesAccount) -> pd.DataFrame:

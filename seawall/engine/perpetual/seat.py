@@ -109,11 +109,11 @@ class FuturesSeat:
             self._tape.step = step
             return
         if self.futures.look(step) or self.requests.waiting:
-            exchange.open_ms = feeds.open_ms()
             bars = feeds.fresh_bars(exchange.orders, self.futures.books, now)
-            exchange.step(bars, self._times_ms[step])
-        elif exchange.orders and (bars := feeds.fresh_bars(exchange.orders, (), now)):
-            exchange.step(bars, self._times_ms[step])
+        elif not exchange.orders or not (bars := feeds.fresh_bars(exchange.orders, (), now)):
+            return
+        exchange.open_ms = feeds.open_ms()
+        exchange.step(bars, self._times_ms[step])
 
     def show_close(self) -> None:
         """Put the account at the close of the last step."""

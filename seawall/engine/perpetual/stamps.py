@@ -12,6 +12,7 @@ from seawall.market.series import Candles, FloatArray, SeriesKey, Signal, TimeAr
 from seawall.perpetual_recipe import FundingSection
 from seawall.recipe import MarketSection
 from seawall.units import to_time_text
+from seawall.venues.futures_tape import LATE_MS
 
 _SHOWN = 3
 
@@ -119,6 +120,35 @@ def place(
     order = np.lexsort((rows, times))
     step = np.searchsorted(clock_ms, times[order], "right").astype(np.int64)
     return Stamps(step, times[order], rows[order], rates[order], prices[order])
+
+
+def leave_out(stamps: Stamps, row: int, opened_ms: int) -> Stamps:
+    """Return the settlements without that of the instant in which a position is opened.
+
+    Who opens at a settlement has not held before it, and pays from the next one on.
+
+    Args:
+        stamps: of the run.
+        row: of the contract.
+        opened_ms: open stamp of the bar in which the position begins.
+    """
+    is_same = (stamps.time_ms >= opened_ms) & (stamps.time_ms <= opened_ms + LATE_MS)
+    is_left = ~(is_same & (stamps.row == row))
+    return Stamps(*(column[is_left] for column in stamps))
+
+
+def label_inside(stamps: Stamps, clock_ms: TimeArray, bar_ms: int) -> tuple[str, ...]:
+    """Return what is to be said where funding is settled inside bars: they are longer than it.
+
+    Args:
+        stamps: of the run.
+        clock_ms: the world's.
+        bar_ms: how long a bar is.
+    """
+    opens = clock_ms[stamps.step] - bar_ms
+    if not np.any(stamps.time_ms > opens + LATE_MS):
+        return ()
+    return ("assumption: funding inside a bar is settled at the mark of the bar's open",)
 
 
 def _mark_at(mark: Candles, times: TimeArray) -> FloatArray:

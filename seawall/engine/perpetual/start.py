@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seawall.engine.perpetual.world import PerpetualWorld
+from seawall.errors import RecipeError
 from seawall.fill import Fill
 from seawall.market.series import FloatArray
 from seawall.units import BPS
@@ -73,7 +74,11 @@ def open_futures(
 def _open_positions(
     world: PerpetualWorld, books: Mapping[str, Book], first_price: Callable[[str], float]
 ) -> FloatArray:
-    """Return leverage and mode of every contract, and the position that is given."""
+    """Return leverage and mode of every contract, and the position that is given.
+
+    Raises:
+        RecipeError: the position is smaller than a lot.
+    """
     section = world.section
     held = np.zeros((len(world.symbols), layout.N_POSITION))
     for row, symbol in enumerate(world.symbols):
@@ -88,7 +93,12 @@ def _open_positions(
     size = given.quantity if given.quantity is not None else (given.notional or 0.0) / entry
     lot_size = books[symbol].parameters.lot_size
     own[layout.QUANTITY] = np.copysign(round_down(abs(size), lot_size), size)
-    own[layout.ENTRY] = entry if own[layout.QUANTITY] else 0.0
+    if not own[layout.QUANTITY]:
+        raise RecipeError(
+            f"perpetual.position must be at least one lot of {symbol}, {lot_size:.12g}, is "
+            f"{size:.12g}: make it larger, or leave perpetual.position out"
+        )
+    own[layout.ENTRY] = entry
     own[layout.LEVERAGE] = given.leverage
     if own[layout.IS_ISOLATED]:
         own[layout.MARGIN] = abs(own[layout.QUANTITY]) * entry / given.leverage

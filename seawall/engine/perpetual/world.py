@@ -7,7 +7,15 @@ import numpy as np
 
 from seawall.engine.perpetual.marks import FoundMark, MarkOrigin, align, find_mark
 from seawall.engine.perpetual.opening import check_leverage, check_position
-from seawall.engine.perpetual.stamps import FoundFunding, Stamps, find_funding, place, with_rate
+from seawall.engine.perpetual.stamps import (
+    FoundFunding,
+    Stamps,
+    find_funding,
+    label_inside,
+    leave_out,
+    place,
+    with_rate,
+)
 from seawall.engine.perpetual.tables import BracketEpoch, find_epochs, to_table
 from seawall.engine.simulated import simulate_contract
 from seawall.errors import RecipeError
@@ -37,7 +45,8 @@ class PerpetualWorld:
         marks: float64, shape (n_steps, n, 4): open, high, low and close of the mark by step of the
             world's clock. A contract without a bar at a step has its last close four times; nan
             before its first.
-        stamps: the settlements of funding that fall into bars that trade.
+        stamps: the settlements of funding that fall into bars that trade, but that of the instant
+            in which a given position is opened.
         epochs: the brackets, the first from step 0 on.
         intervals_ms: by row, between two settlements.
         labels: what has to be said beside every number.
@@ -102,16 +111,22 @@ def build_perpetual_world(
     opens = np.array([_first_open(candles[symbol], market.since_ms) for symbol in symbols])
     check_position(section, symbols, tables.brackets[0], marks[first, :, 0], opens)
     fundings = [funding for _, funding in found]
+    stamps = place(fundings, [mark.candles for mark, _ in found], clock_ms, market)
+    if section.position is not None and section.position.entry is None:
+        symbol = section.position.symbol or symbols[0]
+        bars = candles[symbol].between(market.since_ms, None)
+        stamps = leave_out(stamps, symbols.index(symbol), int(bars.time_ms[0]))
+    inside = label_inside(stamps, clock_ms, market.timeframe_ms)
     labels = [label for mark, funding in found for label in (*mark.labels, *funding.labels)]
     extra = [one for mark, funding in found for one in (*mark.extra, *funding.extra)]
     return PerpetualWorld(
         symbols=symbols,
         section=section,
         marks=marks,
-        stamps=place(fundings, [mark.candles for mark, _ in found], clock_ms, market),
+        stamps=stamps,
         epochs=tables.epochs,
         intervals_ms=(section.funding.interval_ms,) * len(symbols),
-        labels=(*tables.labels, *labels),
+        labels=(*tables.labels, *labels, *inside),
         extra=tuple(extra),
         sources={symbol: mark.origin for symbol, (mark, _) in zip(symbols, found, strict=True)},
     )

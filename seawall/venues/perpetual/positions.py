@@ -41,6 +41,7 @@ from seawall.venues.perpetual.layout import (
 
 _NEARLY = 1e-12  # of a position: what float64 may leave of one that is closed
 _KEPT = 1e-12  # of the budget: so that rounding does not take a wallet below zero
+_BELOW = 1e-8  # of a CAP: more than rounding to the lot may add
 _LARGE = 1e300
 
 
@@ -206,15 +207,15 @@ def _search(
 def find_room(positions: FloatArray, i: int, side: float, mark: float, table: FloatArray) -> float:
     """Return how much more the brackets let an order of that side open, base units >= 0.
 
-    At the mark, the position may reach the CAP of the last tier that allows its leverage. What the
-    order closes first is not in it.
+    At the mark, the position has to stay below the CAP of the last tier that allows its leverage:
+    at the CAP the next tier begins. What the order closes first is not in it.
     """
     cap = 0.0
     for k in range(len(table)):
         if table[k, FLOOR] < _LARGE and table[k, MAX_LEVERAGE] >= positions[i, LEVERAGE]:
             cap = float(table[k, CAP])
     held = max(side * float(positions[i, QUANTITY]), 0.0)
-    return max(cap / mark - held, 0.0)
+    return max(cap / mark * (1.0 - _BELOW) - held, 0.0)
 
 
 @kernel

@@ -1,0 +1,223 @@
+"""From what a session has recorded to the world it saw, and to a ``Result`` as of a backtest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+
+from seawall.engine.accounts import trace_account
+from seawall.engine.outcome import Played, to_result
+from seawall.engine.world import World
+from seawall.fill import Fill
+from seawall.journal import JournalEntry
+from seawall.market.series import Candles, SeriesKey
+from seawall.paper.candles import Candle
+from seawall.paper.errors import JournalError
+from seawall.paper.order import TradeFill
+from seawall.paper.plan import to_live
+from seawall.paper.record import Record, SessionRow, Setup
+from seawall.paper.shadow import FILL
+from seawall.recipe import Recipe
+from seawall.result import Result
+from seawall.units import split_symbol
+from seawall.venues.ledger import Entry, Ledger
+
+SOURCE = "recorded by a paper session"
+_TOLD = ("fault", "paused", "ending", "difference", "refused", "rejected", "cancel", "fee")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRun:
+    """Sessions that belong together: one recipe, one venue, started again now and then.
+
+    Attributes:
+        numbers: of the sessions.
+        recipe: on the live market, from where trading began to the last candle.
+        setup: how the first one began.
+        venue: its name.
+        last: the last start.
+    """
+
+    numbers: tuple[int, ...]
+    recipe: Recipe
+    setup: Setup
+    venue: str
+    last: SessionRow
+
+
+def find_run(record: Record, number: int | None = None) -> SessionRun:
+    """Return the run that a session, the last by default, is the end of.
+
+    Raises:
+        JournalError: there is no such session, or it has not seen a bar yet.
+    """
+    rows = [row for row in record.sessions() if number is None or row.number <= number]
+    if not rows or (number is not None and rows[-1].number != number):
+        raise JournalError(f"the journal must have a session {number or ''}: it has none")
+    last, chosen = rows[-1], []
+    for row in reversed(rows):
+        if (row.recipe.id, row.venue) != (last.recipe.id, last.venue):
+            break
+        chosen.append(row)
+    first = chosen[-1]
+    market = last.recipe.market
+    opens = [
+        candle.time_ms
+        for symbol in market.symbols
+        for candle in record.candles(symbol, market.timeframe, first.setup.since_ms)
+    ]
+    if not opens:
+        raise JournalError("a session must have seen a bar that may trade, has none yet: wait")
+    until_ms = max(opens) + market.timeframe_ms
+    recipe = to_live(last.recipe, first.setup.exchange, first.setup.since_ms, until_ms)
+    return SessionRun(
+        numbers=tuple(row.number for row in reversed(chosen)),
+        recipe=recipe, setup=first.setup, venue=first.venue, last=last,
+    )  # fmt: skip
+
+
+def recorded_world(record: Record, run: SessionRun) -> World:
+    """Return the world of a backtest, made of the candles that the session saw."""
+    market = run.recipe.market
+    since_ms = market.since_ms - max(1, -(-market.warmup_ms // market.timeframe_ms) + 1) * (
+        market.timeframe_ms
+    )
+    candles = {
+        symbol: to_candles(
+            SeriesKey("candles", market.venue, symbol, market.timeframe),
+            record.candles(symbol, market.timeframe, since_ms),
+        )
+        for symbol in market.symbols
+    }
+    clock_ms = np.unique(np.concatenate([one.close_ms for one in candles.values()]))
+    return World(
+        candles=candles,
+        higher=(),
+        signals={},
+        filters=run.setup.grids(),
+        since_ms=market.since_ms,
+        until_ms=market.until_ms,
+        clock_ms=clock_ms,
+    )
+
+
+def to_candles(key: SeriesKey, rows: Sequence[Candle]) -> Candles:
+    """Return candles as a series."""
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(Candle._fields))
+    return Candles(
+        key=key,
+        time_ms=np.array([row.time_ms for row in rows], dtype=np.int64),
+        open=table[:, 1],
+        high=table[:, 2],
+        low=table[:, 3],
+        close=table[:, 4],
+        volume=table[:, 5],
+        source=SOURCE,
+    )
+
+
+def recorded_fills(record: Record, run: SessionRun) -> list[Fill]:
+    """Return the fills of a run, in order: the venue's own rows in the shadow.
+
+    Raises:
+        JournalError: another version wrote them.
+    """
+    journal, since_ms = record.journal, run.setup.since_ms
+    if run.setup.mode == "shadow":
+        rows = [row for _, row in sorted(journal.events(FILL), key=_number_of)]
+        if any(len(row) != len(Fill._fields) for row in rows):
+            raise JournalError("the fills are another version's: use the Seawall that wrote them")
+        return [Fill(*row) for row in rows]
+    frame_ms = run.recipe.market.timeframe_ms
+    ours = set(run.recipe.market.symbols)
+    trades = [one for one in journal.fills(since_ms=since_ms) if one.symbol in ours]
+    return [_to_fill(one, frame_ms) for one in sorted(trades, key=lambda one: one.time_ms)]
+
+
+def session_result(record: Record, number: int | None = None) -> Result:
+    """Return what a run has come to, as a backtest's result.
+
+    Raises:
+        JournalError: there is no such session, or it has seen no bar yet.
+    """
+    run = find_run(record, number)
+    world = recorded_world(record, run)
+    fills = recorded_fills(record, run)
+    setup = run.setup
+    played = Played(
+        curve=trace_account(world, fills, cash=setup.cash, held=setup.holdings, at_open=False),
+        fills=fills,
+        journal=recorded_entries(record, run, fills),
+        ledger=_to_ledger(run, fills),
+        held=setup.holdings,
+        n_decisions=len(record.decisions(run.numbers)),
+        n_ambiguous=sum(fill.is_ambiguous for fill in fills),
+    )
+    result = to_result(run.recipe, world, played, played)
+    label = f"paper: {run.venue}"
+    return replace(result, labels=(label, *result.labels))
+
+
+def recorded_entries(record: Record, run: SessionRun, fills: Sequence[Fill]) -> list[JournalEntry]:
+    """Return what strategy and venue wrote, and what else happened, in order of time."""
+    since_ms = run.setup.since_ms
+    entries = [one for one in record.entries(run.numbers) if one.time_ms >= since_ms]
+    if run.setup.mode != "shadow":
+        entries += [_describe_fill(fill) for fill in fills]
+    entries += [
+        JournalEntry(note.time_ms, "note", "", "", f"{note.kind}: {note.text}", "")
+        for note in record.journal.notes()
+        if note.kind in _TOLD and note.time_ms >= since_ms
+    ]
+    return sorted(entries, key=lambda one: one.time_ms)
+
+
+def _number_of(event: tuple[str, object]) -> int:
+    return int(event[0].rpartition(" ")[2])
+
+
+def _to_fill(trade: TradeFill, frame_ms: int) -> Fill:
+    """Return a trade as a fill; a fee in coin makes the coin less and is a fee in quote units."""
+    base, _ = split_symbol(trade.symbol)
+    lost = trade.fee if trade.fee_asset == base else 0.0
+    quantity = trade.signed - lost
+    fee = lost * trade.price if lost else trade.fee
+    return Fill(
+        time_ms=trade.time_ms,
+        bar_ms=trade.time_ms // frame_ms * frame_ms,
+        order_id=trade.exchange_order_id,
+        symbol=trade.symbol,
+        quantity=quantity,
+        price=trade.price,
+        raw_price=trade.price,
+        trigger_price=nan,
+        slippage=0.0,
+        fee=fee,
+        liquidity="maker" if trade.is_maker else "taker",
+        rule="the exchange",
+        is_ambiguous=False,
+    )
+
+
+def _describe_fill(fill: Fill) -> JournalEntry:
+    side = "bought" if fill.quantity > 0 else "sold"
+    text = f"{side} {abs(fill.quantity):g} at {fill.price:g}, fee {fill.fee:g}"
+    return JournalEntry(fill.time_ms, "filled", fill.symbol, fill.order_id, text, "")
+
+
+def _to_ledger(run: SessionRun, fills: Sequence[Fill]) -> Ledger:
+    ledger, quote = Ledger(), run.recipe.market.quote
+    held: Mapping[str, float] = run.setup.holdings
+    opening = [Entry("initial", quote, run.setup.cash)]
+    opening += [Entry("initial", split_symbol(s)[0], amount) for s, amount in held.items()]
+    ledger.post(run.setup.since_ms, opening)
+    for fill in fills:
+        base = split_symbol(fill.symbol)[0]
+        entries = [
+            Entry("trade", base, fill.quantity),
+            Entry("trade", quote, -fill.quantity * fill.price),
+            Entry("fee", quote, -fill.fee),
+        ]
+        ledger.post(fill.time_ms, entries)
+    return ledger

@@ -1,0 +1,235 @@
+"""``seawall paper``, ``replay`` and ``report`` of a session: as a person types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paper_sessions import Run
+from sandbox_clients import KEY, SECRET, exchange, wavy
+
+from seawall.cli import main
+from seawall.cli.screen import Answer
+from seawall.paper.errors import JournalError
+from seawall.paper.places import JOURNAL, SWITCH
+from seawall.paper.status import read_status
+from seawall.paper.view import rows
+from seawall.sandbox.server import Server, ServerThread
+from seawall.units import MINUTE_MS
+
+RECIPE = """
+[market]
+venue = "simulated"
+symbols = ["ETH/USDT"]
+timeframe = "1m"
+since = "2025-01-01"
+until = "2025-01-11"
+warmup = "20m"
+[agent]
+name = "agents.sma_cross"
+fast = 2
+slow = 5
+"""
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def thread() -> Iterator[ServerThread]:
+    """Return an exchange in the middle of a bar."""
+    with ServerThread(Server(exchange(wavy(2_000)))) as made:
+        made.step(100 * MINUTE_MS + 30_000)
+        yield made
+
+
+@pytest.fixture
+def folder(thread: ServerThread, tmp_path: Path) -> Path:
+    """Return the folder of a session of 20 bars that has ended."""
+    Run(thread, tmp_path / "paper" / "waves").go(20)
+    return tmp_path / "paper" / "waves"
+
+
+@pytest.fixture
+def seawall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    """Return the command line, run in this process and in the folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seawall.workspace.WORKSPACE", None)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["seawall", *arguments])
+        Answer.is_given = False
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_the_status_of_an_ended_session(folder: Path, seawall: Cli) -> None:
+    """Equity, positions, the last decision with its reason, what is left of the limits."""
+    code, out, _ = seawall("paper", "status")
+    assert code == 0
+    for text in ("ended", "equity", "positions", "SMA 2 at", "20 decisions", "data age"):
+        assert text in out
+    code, out, _ = seawall("paper", "status", str(folder), "--json")
+    found = json.loads(out)
+    assert (code, found["decisions"], found["is_running"]) == (0, 20, False)
+
+
+def test_the_switch_is_pressed_and_released(folder: Path, seawall: Cli) -> None:
+    """``stop --flatten`` leaves it on until it is taken back; a plain stop does not."""
+    code, _, err = seawall("paper", "stop", str(folder), "--flatten")
+    assert (code, (folder / SWITCH).read_text()) == (0, "flatten\n")
+    assert "it has ended" in err
+    assert dict(rows(read_status(folder)))["kill switch"] == "flatten"
+    seawall("paper", "stop", str(folder), "--release")
+    assert not (folder / SWITCH).exists()
+    seawall("paper", "stop", str(folder))
+    assert not (folder / SWITCH).exists()
+
+
+def test_a_replay_of_a_shadow_differs_in_nothing(folder: Path, seawall: Cli) -> None:
+    """As a table, and as JSON with every decision."""
+    code, out, _ = seawall("replay", str(folder))
+    assert code == 0
+    assert "decisions" in out
+    code, out, _ = seawall("replay", str(folder), "--json")
+    found = json.loads(out)
+    assert (code, found["agrees"], len(found["decisions"])) == (0, True, 20)
+
+
+def test_a_session_has_a_report(folder: Path, seawall: Cli) -> None:
+    """Written into its folder, labelled as paper."""
+    code, _, err = seawall("report", str(folder))
+    assert code == 0
+    assert "report" in err
+    assert "paper: local spot shadow" in (folder / "report.html").read_text("utf-8")
+    assert (folder / JOURNAL).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("paper", "recipe.toml"), 2, "give one, --shadow or"),
+        (("paper", "recipe.toml", "--shadow", "--sandbox"), 2, "give one"),
+        (("paper", "recipe.toml", "--shadow"), 11, "'simulated'"),
+        (("paper", "recipe.toml", "--sandbox", "--exchange", "kraken"), 11, "choose one of"),
+        (("paper", "recipe.toml", "--sandbox", "--exchange", "binance"), 11, "TESTNET"),
+        (("paper", "recipe.toml", "--shadow", "--limit", "max_orders=1"), 2, "max_order,"),
+        (("paper", "recipe.toml", "--shadow", "--limit", "max_order=x"), 2, "a number or none"),
+        (("paper", "recipe.toml", "--shadow", "--exchange", "local:http://10.0.0.1:80"), 11,
+         "on loopback"),
+        (("paper", "status", "nowhere"), 11, "journal.sqlite"),
+        (("paper", "status"), 2, "there must be a session"),
+        (("replay", "nowhere"), 11, "journal.sqlite"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(
+    seawall: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    arguments: tuple[str, ...],
+    code: int,
+    word: str,
+) -> None:
+    """With the exit code of its class; nothing was connected to, no folder is left."""
+    for name in list(os.environ):
+        if "TESTNET" in name or "SANDBOX" in name or "DEMO" in name:
+            monkeypatch.delenv(name)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    found, _, err = seawall(*arguments)
+    assert (found, err.count("\n")) == (code, 1), err
+    assert word in err
+    assert not (tmp_path / "paper").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_trade_and_are_stopped(tmp_path: Path, seawall: Cli) -> None:
+    """A sandbox at sixty times the wall; a shadow stopped by SIGTERM and started again, a sandbox
+    session flattened by ``seawall paper stop``; no file holds the keys.
+    """  # noqa: D205 - one sentence, over two lines
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    running: list[subprocess.Popen[str]] = []
+    environment = {**os.environ, "LOCAL_SANDBOX_API_KEY": KEY, "LOCAL_SANDBOX_SECRET": SECRET}
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seawall", *arguments],
+            cwd=tmp_path, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    def wait_for(where: Path, n: int) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if (where / JOURNAL).is_file() and _n_decisions(where) >= n:
+                return
+            time.sleep(0.1)
+        pytest.fail(f"no {n} decisions in {where}")
+
+    try:
+        account = f"{KEY}:{SECRET}:USDT=10000"
+        server = start("sandbox", "--port", "0", "--speed", "60", "--json", "--account", account)
+        url = _read_json(server)["url"]
+        shadow, other = tmp_path / "shadow", tmp_path / "other"
+        on = ("--exchange", f"local:{url}")
+        first = start("paper", "recipe.toml", "--shadow", *on, "--out", str(shadow))
+        second = start("paper", "recipe.toml", "--sandbox", *on, "--out", str(other))
+        wait_for(shadow, 4)
+        assert read_status(shadow).is_running
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(20) == 0
+        assert "SIGTERM" not in read_status(shadow).session.ended_why
+        n = _n_decisions(shadow)
+        start("paper", "recipe.toml", "--shadow", *on, "--out", str(shadow))
+        wait_for(shadow, n + 2)
+        wait_for(other, 6)
+        assert seawall("paper", "stop", str(other), "--flatten")[0] == 0
+        assert second.wait(20) == 0
+        assert seawall("paper", "stop", str(shadow))[0] == 0
+        held = read_status(other).holdings["ETH/USDT"]
+        assert abs(held) < 0.001
+        code, out, err = seawall("replay", str(shadow), "--json")
+        assert code == 0, err
+        assert json.loads(out)["equity"] > 0
+        code, _, _ = seawall("report", str(other))
+        assert code == 0
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait(20)
+            assert process.stdout is not None
+            process.stdout.close()
+    for file in (one for one in tmp_path.rglob("*") if one.is_file()):
+        assert SECRET.encode() not in file.read_bytes()
+
+
+def _read_json(process: subprocess.Popen[str]) -> Any:
+    text = ""
+    assert process.stdout is not None
+    while not text.endswith("\n}\n"):
+        line = process.stdout.readline()
+        assert line
+        text += line
+    return json.loads(text)
+
+
+def _n_decisions(folder: Path) -> int:
+    try:
+        return read_status(folder).n_decisions
+    except JournalError:  # it has not begun yet
+        return 0
