@@ -9,6 +9,7 @@ import typer
 
 from seawall import workspace
 from seawall.cli import screen
+from seawall.cli.options import AsJson
 from seawall.errors import AgentError, WorkspaceError
 from seawall.recipe import Recipe, parse_setting
 
@@ -24,7 +25,6 @@ _Market = Annotated[
     typer.Option("--recipe", help="Check it in this recipe's market; else a made-up one."),
 ]
 _Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE: one of its parameters.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
 
 
 # What each kind of new agent can be run in at once, without data.
@@ -47,7 +47,7 @@ def new_agent(
     *,
     loan: Annotated[bool, typer.Option("--loan", help="One that guards a loan.")] = False,
     margin: Annotated[bool, typer.Option("--margin", help="One that guards a position.")] = False,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a working agent and its test into the workspace."""
     if loan and margin:
@@ -88,7 +88,7 @@ def check_agent(
     recipe: _Market = None,
     settings: _Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the conformance suite on an agent; exit code 6 where it fails."""
     from seawall.conformance import check_agent as check
@@ -105,7 +105,7 @@ def check_strategy(
     recipe: _Market = None,
     settings: _Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     *,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for look-ahead in a strategy, plain backtrader code included; exit code 6 if found."""
     from seawall.conformance import check_strategy as check

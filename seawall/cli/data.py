@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from seawall.cli.options import AsJson
 from seawall.cli.screen import err, out, print_json
 from seawall.errors import DataError, RecipeError
 from seawall.market.bracket_files import (
@@ -35,7 +36,6 @@ WIDTH_OFF_TERMINAL = 200
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, import, list and check market data.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KindOption = Annotated[
     str | None, typer.Option("--kind", help=f"What it is: {', '.join([*KINDS, KIND])}.")
 ]

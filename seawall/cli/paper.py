@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from seawall import workspace
 from seawall.cli import screen
-from seawall.cli.run import AsJson, RecipeName, Settings
+from seawall.cli.options import AsJson, RecipeName, Settings
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from seawall.cli.loans import (
     judge_guard,
     print_judgement,
 )
+from seawall.cli.options import AsJson, Offline, Out, RecipeName, RecipeNames, Settings
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
     from seawall.engine.world import ReportFetch
     from seawall.recipe import Recipe
     from seawall.result import Result
-
-RecipeName = Annotated[str, typer.Argument(help="A TOML file, or the name of one in backtests/.")]
-RecipeNames = Annotated[
-    str, typer.Argument(help="As for run; of guards several, with commas or as in 'loan_*_h120'.")
-]
-Settings = Annotated[list[str], typer.Option("--set", help="KEY=VALUE, such as agent.fast=10.")]
-Out = Annotated[Path | None, typer.Option(help="Folder to write to; results/NAME-ID otherwise.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never fetch data.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON value to stdout.")]
 
 WIDE = 130  # columns of a terminal that shows the whole table
 ONLY_WIDE = ("rank", "95 % interval", "max drawdown", "Sharpe", "trades", "costs")

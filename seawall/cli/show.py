@@ -12,7 +12,7 @@ import typer
 
 from seawall import __version__, workspace
 from seawall.cli import screen
-from seawall.cli.run import AsJson
+from seawall.cli.options import AsJson
 from seawall.errors import RecipeError, SeawallError, WorkspaceError
 
 PACKAGES = (
