@@ -1,8 +1,8 @@
 """``python -m bench``: every benchmark, one after the other."""
 
-from bench import engine, loan, perpetual
+from bench import engine, loan, perpetual, sandbox
 
 if __name__ == "__main__":
-    for part in (engine, perpetual, loan):
+    for part in (engine, perpetual, loan, sandbox):
         part.main()
         print()

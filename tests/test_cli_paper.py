@@ -2,21 +2,16 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from paper_sessions import Run
-from sandbox_clients import KEY, SECRET, exchange, wavy
+from sandbox_clients import exchange, wavy
 
 from seawall.cli import main
 from seawall.cli.screen import Answer
-from seawall.paper.errors import JournalError
 from seawall.paper.places import JOURNAL, SWITCH
 from seawall.paper.status import read_status
 from seawall.paper.view import rows
@@ -60,6 +55,7 @@ def seawall(
 ) -> Cli:
     """Return the command line, run in this process and in the folder of the test."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEAWALL_WORKSPACE", raising=False)
     monkeypatch.setattr("seawall.workspace.WORKSPACE", None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -153,83 +149,3 @@ def test_what_is_wrong_is_one_line(
     assert (found, err.count("\n")) == (code, 1), err
     assert word in err
     assert not (tmp_path / "paper").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_trade_and_are_stopped(tmp_path: Path, seawall: Cli) -> None:
-    """A sandbox at sixty times the wall; a shadow stopped by SIGTERM and started again, a sandbox
-    session flattened by ``seawall paper stop``; no file holds the keys.
-    """  # noqa: D205 - one sentence, over two lines
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    running: list[subprocess.Popen[str]] = []
-    environment = {**os.environ, "LOCAL_SANDBOX_API_KEY": KEY, "LOCAL_SANDBOX_SECRET": SECRET}
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seawall", *arguments],
-            cwd=tmp_path, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        running.append(process)
-        return process
-
-    def wait_for(where: Path, n: int) -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            if (where / JOURNAL).is_file() and _n_decisions(where) >= n:
-                return
-            time.sleep(0.1)
-        pytest.fail(f"no {n} decisions in {where}")
-
-    try:
-        account = f"{KEY}:{SECRET}:USDT=10000"
-        server = start("sandbox", "--port", "0", "--speed", "60", "--json", "--account", account)
-        url = _read_json(server)["url"]
-        shadow, other = tmp_path / "shadow", tmp_path / "other"
-        on = ("--exchange", f"local:{url}")
-        first = start("paper", "recipe.toml", "--shadow", *on, "--out", str(shadow))
-        second = start("paper", "recipe.toml", "--sandbox", *on, "--out", str(other))
-        wait_for(shadow, 4)
-        assert read_status(shadow).is_running
-        first.send_signal(signal.SIGTERM)
-        assert first.wait(20) == 0
-        assert "SIGTERM" not in read_status(shadow).session.ended_why
-        n = _n_decisions(shadow)
-        start("paper", "recipe.toml", "--shadow", *on, "--out", str(shadow))
-        wait_for(shadow, n + 2)
-        wait_for(other, 6)
-        assert seawall("paper", "stop", str(other), "--flatten")[0] == 0
-        assert second.wait(20) == 0
-        assert seawall("paper", "stop", str(shadow))[0] == 0
-        held = read_status(other).holdings["ETH/USDT"]
-        assert abs(held) < 0.001
-        code, out, err = seawall("replay", str(shadow), "--json")
-        assert code == 0, err
-        assert json.loads(out)["equity"] > 0
-        code, _, _ = seawall("report", str(other))
-        assert code == 0
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait(20)
-            assert process.stdout is not None
-            process.stdout.close()
-    for file in (one for one in tmp_path.rglob("*") if one.is_file()):
-        assert SECRET.encode() not in file.read_bytes()
-
-
-def _read_json(process: subprocess.Popen[str]) -> Any:
-    text = ""
-    assert process.stdout is not None
-    while not text.endswith("\n}\n"):
-        line = process.stdout.readline()
-        assert line
-        text += line
-    return json.loads(text)
-
-
-def _n_decisions(folder: Path) -> int:
-    try:
-        return read_status(folder).n_decisions
-    except JournalError:  # it has not begun yet
-        return 0

@@ -13,12 +13,14 @@ from perpetual_runs import ETH, SINCE, fill_catalog, make_recipe, to_candles
 import seawall
 from seawall.action import Action, Order
 from seawall.agent import Decision, Wake
+from seawall.engine.accounts import trace_account
 from seawall.engine.broker import ExchangeBroker
 from seawall.engine.cerebro import Cerebro
 from seawall.engine.feed import ArrayFeed
 from seawall.engine.stock import StockBroker
 from seawall.engine.world import build_world
 from seawall.errors import AgentError, RecipeError
+from seawall.fill import Fill
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
@@ -410,3 +412,20 @@ def test_the_benchmark_of_a_perpetual_pays_its_funding_and_its_fee() -> None:
     result = seawall.run(recipe.with_settings(settings))
     assert result.funding["amount"].sum() < -1_000.0
     assert result.benchmark.total_return == pytest.approx(result.metrics.total_return, abs=2e-3)
+
+
+def test_a_fill_after_the_last_bar_counts_at_the_last_sample() -> None:
+    """Lock-in: a paper session that is flattened after its last close has such fills."""
+    recipe = Recipe.from_file(find_recipe("demo"))
+    world = build_world(recipe, Catalog(), offline=True)
+    last_ms = int(world.clock_ms[-1])
+    late = Fill(
+        time_ms=last_ms + HOUR_MS, bar_ms=last_ms, order_id="1", symbol="ETH/USDT", quantity=-1.0,
+        price=3_000.0, raw_price=3_000.0, trigger_price=np.nan, slippage=0.0, fee=3.0,
+        liquidity="taker", rule="market", is_ambiguous=False,
+    )  # fmt: skip
+    curve = trace_account(world, [late], cash=100.0, held={"ETH/USDT": 1.0}, at_open=False)
+    assert (np.diff(curve.time_ms) > 0).all()
+    assert curve.cash[-1] == 3_097.0
+    assert curve.cash[-2] == 100.0
+    assert curve.equity[-1] == 3_097.0

@@ -53,9 +53,12 @@ def trace_account(
     bar_ms = next(iter(world.candles.values())).key.timeframe_ms
     times = clock_ms - bar_ms if at_open else clock_ms
     filled_ms = np.array([f.time_ms if at_open else f.bar_ms + bar_ms for f in fills], np.int64)
-    if len(filled_ms) and filled_ms.max() > times[-1]:  # inside the last bar: its close is needed
+    if (
+        at_open and len(filled_ms) and filled_ms.max() > times[-1]
+    ):  # inside the last bar: its close is needed
         times = np.append(times, clock_ms[-1])
-    filled_at = np.searchsorted(times, filled_ms, "left")
+    # A paper session may fill after its last bar: that counts at the last sample.
+    filled_at = np.minimum(np.searchsorted(times, filled_ms, "left"), len(times) - 1)
     flows = np.array([-f.quantity * f.price - f.fee for f in fills], dtype=np.float64)
     cash_curve = cash + _accumulate(filled_at, flows, len(times))
     value, gross = np.zeros(len(times) + 1), np.zeros(len(times) + 1)
