@@ -112,7 +112,7 @@ class FuturesSeat:
             bars = feeds.fresh_bars(exchange.orders, self.futures.books, now)
         elif not exchange.orders or not (bars := feeds.fresh_bars(exchange.orders, (), now)):
             return
-        exchange.open_ms = feeds.open_ms()
+        exchange.open_ms = bars[0][1].open_ms if len(bars) == 1 else feeds.open_ms()
         exchange.step(bars, self._times_ms[step])
 
     def show_close(self) -> None:
