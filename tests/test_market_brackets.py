@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.cli import main
-from seawall.engine.perpetual.tables import to_table
 from seawall.errors import DataError
 from seawall.market import bracket_files
 from seawall.market import download as download_module
@@ -29,6 +28,7 @@ from seawall.market.brackets import Brackets, Tier, find_shipped, from_ccxt, shi
 from seawall.market.catalog import Catalog
 from seawall.units import to_time_ms
 from seawall.venues.perpetual import layout
+from seawall.venues.perpetual.tables import to_table
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 SERVER_DAY = "2026-11-05"

@@ -274,3 +274,25 @@ def _period_returns(equity: "pd.Series[float]", rule: str) -> "pd.Series[float]"
 
 def _column(table: pd.DataFrame, name: str) -> FloatArray:
     return table[name].to_numpy(dtype=np.float64)
+
+
+def markers(
+    time_ms: TimeArray, values: FloatArray, texts: Sequence[str], name: str, look: tuple[str, str]
+) -> Json:
+    """Return marks at moments: ``look`` is their symbol and colour."""
+    symbol, color = look
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": time_ms.tolist(),
+        "y": values.tolist(),
+        "text": list(texts),
+        "hovertemplate": "%{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
+        "marker": {
+            "symbol": symbol,
+            "size": 11,
+            "color": color,
+            "line": {"color": color, "width": 2 if symbol == "x-thin" else 0},
+        },
+    }

@@ -1,10 +1,11 @@
 """What every judgement shows: a table of measures, and the parts of a difference as a waterfall."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from seawall.analysis.judgement import Judgement, MarginProtection, Price, Protection
-from seawall.analysis.numbers import Form, with_minus, write_number
-from seawall.analysis.page import Figure, Panel, escape, plot_html, plot_text
+from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, Form, tone, with_minus, write_number
+from seawall.analysis.page import Figure, Panel, card, escape, plot_html, plot_text
 
 MIN_SHOWN = 0.005  # parts below half a cent are left out of the drawing
 PART_NAMES: Mapping[str, str] = {
@@ -140,3 +141,21 @@ def parts_html(
 def _signed(value: float) -> str:
     css = "good" if value > 0 else "bad" if value < 0 else ""
     return f'<td class="num {css}">{with_minus(f"{value + 0.0:+,.2f}")}</td>'
+
+
+def price_cards(price: Price, start_equity: float, money: str) -> list[str]:
+    """Return the cards of what protection cost, and of how much of the possible it was."""
+    share = price.price_usd / start_equity if start_equity > 0 else math.nan
+    return [
+        card(
+            "Price of protection",
+            write_number(price.price_usd, COUNT),
+            f"{money}, {write_number(share, SIGNED)} of the start; below 0 it was worth having",
+            tone=tone(0.0 - price.price_usd),
+        ),
+        card(
+            "Share of the possible",
+            write_number(price.share_of_possible, PERCENT),
+            f"hindsight ends with {write_number(price.hindsight_usd, COUNT)} {money}",
+        ),
+    ]

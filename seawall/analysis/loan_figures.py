@@ -1,11 +1,9 @@
 """The charts of a guarded loan: health, prices, gas."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import line, to_ms
+from seawall.analysis.figures import line, markers, to_ms
 from seawall.analysis.page import Figure, Json, plot_text
 from seawall.market.series import FloatArray, TimeArray
 from seawall.result import Result
@@ -123,7 +121,7 @@ def _action_markers(result: Result) -> list[Json]:
                     rows["what"], rows["reason"], rows["error"], strict=True
                 )
             ]
-            traces.append(_markers(_times(rows), health, texts, name, (symbol, color)))
+            traces.append(markers(_times(rows), health, texts, name, (symbol, color)))
     return traces
 
 
@@ -142,28 +140,7 @@ def _liquidation_markers(result: Result, column: str) -> list[Json]:
         )
     ]
     values = struck[column].to_numpy(dtype=np.float64)
-    return [_markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))]
-
-
-def _markers(
-    time_ms: TimeArray, values: FloatArray, texts: Sequence[str], name: str, look: tuple[str, str]
-) -> Json:
-    symbol, color = look
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": time_ms.tolist(),
-        "y": values.tolist(),
-        "text": list(texts),
-        "hovertemplate": "%{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
-        "marker": {
-            "symbol": symbol,
-            "size": 11,
-            "color": color,
-            "line": {"color": color, "width": 2},
-        },
-    }
+    return [markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))]
 
 
 def _times(frame: pd.DataFrame) -> TimeArray:

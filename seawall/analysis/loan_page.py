@@ -1,13 +1,11 @@
 """The page of one guarded loan: was it liquidated, what did protection cost, what was possible."""
 
-import math
-
 import numpy as np
 
 from seawall.analysis import figures, panels
 from seawall.analysis.figures import to_ms
 from seawall.analysis.judgement import Judgement, Protection
-from seawall.analysis.judgement_panels import waterfall_figure, waterfall_panel
+from seawall.analysis.judgement_panels import price_cards, waterfall_figure, waterfall_panel
 from seawall.analysis.loan_figures import (
     gas_figure,
     health_figure,
@@ -18,7 +16,7 @@ from seawall.analysis.loan_panels import (
     protection_panel,
     transactions_table,
 )
-from seawall.analysis.numbers import COUNT, HEALTH, PERCENT, SIGNED, tone, write_number
+from seawall.analysis.numbers import COUNT, HEALTH, SIGNED, write_number
 from seawall.analysis.page import Figure, Page, Panel, card, plot_html, scale_tools
 from seawall.analysis.protection import measure_protection
 from seawall.metrics import without_years
@@ -96,21 +94,7 @@ def _cards(own: Protection, best: Protection, judgement: Judgement[Protection] |
         ),
     ]
     if judgement is not None:
-        price = judgement.price
-        share = price.price_usd / own.start_equity_usd if own.start_equity_usd > 0 else math.nan
-        cards += [
-            card(
-                "Price of protection",
-                write(price.price_usd, COUNT),
-                f"USD, {write(share, SIGNED)} of the start; below 0 it was worth having",
-                tone=tone(0.0 - price.price_usd),
-            ),
-            card(
-                "Share of the possible",
-                write(price.share_of_possible, PERCENT),
-                f"hindsight ends with {write(price.hindsight_usd, COUNT)} USD",
-            ),
-        ]
+        cards += price_cards(judgement.price, own.start_equity_usd, "USD")
     return f'<div class="cards">{"".join(cards)}</div>'
 
 

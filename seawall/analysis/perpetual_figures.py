@@ -1,12 +1,11 @@
 """The charts of a futures account: margin ratio, liquidation prices, venues, funding."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import MAX_SYMBOLS, SERIES_COLORS, line, to_ms
+from seawall.analysis.figures import MAX_SYMBOLS, SERIES_COLORS, line, markers, to_ms
 from seawall.analysis.margin_protection import contracts_of, own_orders, to_course
 from seawall.analysis.page import Figure, Json, plot_text
 from seawall.market.series import FloatArray, TimeArray
@@ -204,9 +203,7 @@ def _act_markers(result: Result) -> list[Json]:
                 f"{name} {abs(quantity):,.6g} {plot_text(which)}"
                 for quantity, which in zip(side["quantity"], side["symbol"], strict=True)
             ]
-            traces.append(
-                _markers(times, _ratio_after(result, times), texts, name, (symbol, color))
-            )
+            traces.append(markers(times, _ratio_after(result, times), texts, name, (symbol, color)))
     return traces
 
 
@@ -222,7 +219,7 @@ def _transfer_markers(result: Result) -> list[Json]:
         )
     ]
     look = ("diamond", "var(--good)")
-    return [_markers(times, _ratio_after(result, times), texts, "transfer", look)]
+    return [markers(times, _ratio_after(result, times), texts, "transfer", look)]
 
 
 def _ratio_after(result: Result, times: TimeArray) -> FloatArray:
@@ -245,28 +242,7 @@ def _liquidations(struck: pd.DataFrame, values: FloatArray) -> Json:
             strict=True,
         )
     ]
-    return _markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))
-
-
-def _markers(
-    time_ms: TimeArray, values: FloatArray, texts: Sequence[str], name: str, look: tuple[str, str]
-) -> Json:
-    symbol, color = look
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": time_ms.tolist(),
-        "y": values.tolist(),
-        "text": list(texts),
-        "hovertemplate": "%{text}<br>%{x|%Y-%m-%d %H:%M}<extra></extra>",
-        "marker": {
-            "symbol": symbol,
-            "size": 11,
-            "color": color,
-            "line": {"color": color, "width": 2 if symbol == "x-thin" else 0},
-        },
-    }
+    return markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))
 
 
 def _times(frame: pd.DataFrame) -> TimeArray:

@@ -4,15 +4,19 @@ Where the job guards a position the page begins with it: was it liquidated, what
 cost, what was possible.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from seawall.analysis.guarded import kind_of
 from seawall.analysis.judgement import Judgement, MarginProtection, equity_of, parts_of
-from seawall.analysis.judgement_panels import parts_figure, waterfall_figure, waterfall_panel
+from seawall.analysis.judgement_panels import (
+    parts_figure,
+    price_cards,
+    waterfall_figure,
+    waterfall_panel,
+)
 from seawall.analysis.margin_protection import measure_margin
-from seawall.analysis.numbers import COUNT, MARGIN, PERCENT, SIGNED, tone, write_number
+from seawall.analysis.numbers import COUNT, MARGIN, SIGNED, tone, write_number
 from seawall.analysis.page import Figure, Page, Panel, Table, card
 from seawall.analysis.panels import searchable_panel
 from seawall.analysis.perpetual_figures import (
@@ -185,21 +189,7 @@ def _guard_cards(
         ),
     ]
     if judgement is not None:
-        price = judgement.price
-        share = price.price_usd / own.start_equity_usd if own.start_equity_usd > 0 else math.nan
-        cards += [
-            card(
-                "Price of protection",
-                write(price.price_usd, COUNT),
-                f"{quote}, {write(share, SIGNED)} of the start; below 0 it was worth having",
-                tone=tone(0.0 - price.price_usd),
-            ),
-            card(
-                "Share of the possible",
-                write(price.share_of_possible, PERCENT),
-                f"hindsight ends with {write(price.hindsight_usd, COUNT)} {quote}",
-            ),
-        ]
+        cards += price_cards(judgement.price, own.start_equity_usd, quote)
     return f'<div class="cards">{"".join(cards)}</div>'
 
 

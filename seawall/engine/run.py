@@ -1,7 +1,7 @@
 """One recipe, one backtest: read top to bottom, this is all that a run does."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -22,13 +22,14 @@ from seawall.engine.combined_outcome import collect_combined
 from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.feed import ArrayFeed
 from seawall.engine.loan.broker import LoanBroker
-from seawall.engine.loan.outcome import collect_loan, trace_loan
+from seawall.engine.loan.outcome import LoanPlayed, collect_loan, trace_loan
 from seawall.engine.outcome import Played, to_result
-from seawall.engine.perpetual.outcome import collect_perpetual
+from seawall.engine.perpetual.outcome import PerpetualPlayed, collect_perpetual
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import AgentError, RecipeError
+from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.market.catalog import Catalog
 from seawall.observation import SignalWindow, Window
@@ -245,65 +246,42 @@ def _collect(
     strategy: bt.Strategy,
     journal: Journal,
 ) -> Played:
-    if isinstance(broker, LoanBroker):
-        return Played(
-            curve=trace_loan(world, broker),
-            fills=(),
-            journal=journal.entries,
-            ledger=broker.ledger,
-            held={},
-            n_decisions=getattr(strategy, "n_decisions", 0),
-            n_ambiguous=0,
-            loan=collect_loan(broker),
-        )
-    if isinstance(broker, CombinedBroker):
-        curve, loan, futures = collect_combined(world, broker)
-        return Played(
-            curve=curve,
-            fills=broker.fills,
-            journal=journal.entries,
-            ledger=broker.ledger,
-            held=_find_held(world, broker.ledger),
-            n_decisions=getattr(strategy, "n_decisions", 0),
-            n_ambiguous=broker.n_ambiguous,
-            loan=loan,
-            perpetual=futures,
-        )
-    quote = recipe.market.quote
+    """Return what a pass left: the account over time, and the tables of its venues."""
+    fills: Sequence[Fill] = ()
+    loan: LoanPlayed | None = None
+    futures: PerpetualPlayed | None = None
     if isinstance(broker, StockBroker):
         fills, ledger = book_stock_fills(
-            broker, world, journal, cash=recipe.account.cash, quote=quote
+            broker, world, journal, cash=recipe.account.cash, quote=recipe.market.quote
         )
     else:
-        fills, ledger = broker.fills, broker.ledger
-    if isinstance(broker, ExchangeBroker) and world.perpetual and broker.futures:
+        ledger = broker.ledger
+        fills = () if isinstance(broker, LoanBroker) else broker.fills
+    held = {} if isinstance(broker, LoanBroker) else _find_held(world, ledger)
+    if isinstance(broker, LoanBroker):
+        curve, loan = trace_loan(world, broker), collect_loan(broker)
+    elif isinstance(broker, CombinedBroker):
+        curve, loan, futures = collect_combined(world, broker)
+    elif isinstance(broker, ExchangeBroker) and world.perpetual and broker.futures:
         curve, futures = collect_perpetual(world, broker, world.perpetual, broker.futures)
-        return Played(
-            curve=curve,
-            fills=fills,
-            journal=journal.entries,
-            ledger=ledger,
-            held=_find_held(world, ledger),
-            n_decisions=getattr(strategy, "n_decisions", 0),
-            n_ambiguous=broker.n_ambiguous,
-            perpetual=futures,
-        )
-    held = _find_held(world, ledger)
+    else:
+        cash, at_open = ledger.total("initial", recipe.market.quote), _is_at_open(recipe)
+        curve = trace_account(world, fills, cash=cash, held=held, at_open=at_open)
     return Played(
-        curve=trace_account(
-            world,
-            fills,
-            cash=ledger.total("initial", quote),
-            held=held,
-            at_open=recipe.execution.decide_at == "open",
-        ),
+        curve=curve,
         fills=fills,
         journal=journal.entries,
         ledger=ledger,
         held=held,
         n_decisions=getattr(strategy, "n_decisions", 0),
         n_ambiguous=getattr(broker, "n_ambiguous", 0),
+        loan=loan,
+        perpetual=futures,
     )
+
+
+def _is_at_open(recipe: Recipe) -> bool:
+    return recipe.execution.decide_at == "open"
 
 
 def _find_held(world: World, ledger: Ledger) -> dict[str, float]:

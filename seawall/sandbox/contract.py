@@ -13,7 +13,6 @@ from seawall.market.brackets import VENUE, Brackets, find_shipped
 from seawall.market.funding import BASE_INTERVAL_MS, INTEREST_RATE, find_stamps
 from seawall.market.mark import build_mark
 from seawall.market.series import PRICE_FIELDS, Candles, FloatArray, Signal, TimeArray
-from seawall.venues.perpetual import layout
 
 STANDS_IN = "ETH/USDT:USDT"  # whose brackets a contract has that has none of its own
 
@@ -110,19 +109,6 @@ def make_contract(
         brackets=tables,
         labels=tuple(labels),
     )
-
-
-def to_table(brackets: Brackets, n_tiers: int) -> FloatArray:
-    """Return brackets as the kernels read them: float64, shape (n_tiers, N_TIER).
-
-    Rows behind the last tier begin at inf: no notional leads there.
-    """
-    last = brackets.tiers[-1]
-    table = np.empty((n_tiers, layout.N_TIER))
-    table[:] = (np.inf, np.inf, last.rate, last.amount, 0.0)
-    for k, tier in enumerate(brackets.tiers):
-        table[k] = (tier.floor, tier.cap, tier.rate, tier.amount, tier.max_leverage)
-    return table
 
 
 def _read_funding(

@@ -19,7 +19,7 @@ from seawall.sandbox.accounts import Account, Accounts
 from seawall.sandbox.algo import AlgoOrder
 from seawall.sandbox.book import Book, Plan, Take, Want
 from seawall.sandbox.bulletin import Bulletin
-from seawall.sandbox.contract import Contract, make_contract, to_table
+from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE, multiply_down
 from seawall.sandbox.house import House
 from seawall.sandbox.linear_filters import check_order
@@ -39,6 +39,7 @@ from seawall.sandbox.refusals import ApiError, invalid_symbol, unknown_order
 from seawall.sandbox.seat import Seat
 from seawall.sandbox.tape import Print
 from seawall.venues.perpetual import layout, liquidation, positions
+from seawall.venues.perpetual.tables import to_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +157,7 @@ class LinearDesk:
         if self.brackets_end_ms[row] <= time_ms:
             contract = self.contracts[row]
             n_tiers = self.tables.shape[1]
-            self.tables[row] = to_table(contract.brackets_at(time_ms), n_tiers)
+            (self.tables[row],) = to_table([contract.brackets_at(time_ms)], n_tiers)
             self.brackets_end_ms[row] = contract.brackets_end_ms(time_ms)
 
     # What the exchange asks of a desk -------------------------------------------------------------

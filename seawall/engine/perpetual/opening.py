@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seawall.engine.perpetual.tables import to_table
 from seawall.errors import DataError, RecipeError
 from seawall.market.brackets import Brackets
 from seawall.market.series import FloatArray
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.venues.perpetual.margin import find_maintenance
+from seawall.venues.perpetual.tables import to_table
 
 
 def check_leverage(

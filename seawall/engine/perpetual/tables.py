@@ -14,7 +14,7 @@ from seawall.market.series import FloatArray, TimeArray
 from seawall.perpetual_recipe import BracketSection
 from seawall.recipe import SIMULATED, MarketSection
 from seawall.units import to_time_text
-from seawall.venues.perpetual import layout
+from seawall.venues.perpetual.tables import to_table
 
 # A simulated asset has the brackets of this one, unless it has some of its own.
 _STANDS_IN = "ETH/USDT:USDT"
@@ -41,28 +41,6 @@ class FoundBrackets(NamedTuple):
     epochs: tuple[BracketEpoch, ...]
     brackets: tuple[tuple[Brackets, ...], ...]
     labels: tuple[str, ...]
-
-
-def to_table(brackets: Sequence[Brackets], n_tiers: int | None = None) -> FloatArray:
-    """Return brackets as an array, shape (n, n_tiers, N_TIER), a row of it for each contract.
-
-    Rows behind the last tier of a contract have the floor and the cap inf, its last rate and
-    amount, and the leverage 0.0: no notional and no leverage leads there.
-    """
-    n_tiers = n_tiers or max(len(one.tiers) for one in brackets)
-    table = np.empty((len(brackets), n_tiers, layout.N_TIER))
-    for row, one in enumerate(brackets):
-        last = one.tiers[-1]
-        table[row, :, layout.FLOOR] = table[row, :, layout.CAP] = np.inf
-        table[row, :, layout.RATE], table[row, :, layout.AMOUNT] = last.rate, last.amount
-        table[row, :, layout.MAX_LEVERAGE] = 0.0
-        for k, tier in enumerate(one.tiers):
-            table[row, k, layout.FLOOR] = tier.floor
-            table[row, k, layout.CAP] = tier.cap
-            table[row, k, layout.RATE] = tier.rate
-            table[row, k, layout.AMOUNT] = tier.amount
-            table[row, k, layout.MAX_LEVERAGE] = tier.max_leverage
-    return table
 
 
 def find_epochs(

@@ -16,7 +16,7 @@ from seawall.engine.perpetual.stamps import (
     place,
     with_rate,
 )
-from seawall.engine.perpetual.tables import BracketEpoch, find_epochs, to_table
+from seawall.engine.perpetual.tables import BracketEpoch, find_epochs
 from seawall.engine.simulated import simulate_contract
 from seawall.errors import RecipeError
 from seawall.market.catalog import Catalog
@@ -31,7 +31,6 @@ __all__ = [
     "Stamps",
     "build_perpetual_world",
     "perpetual_section",
-    "to_table",
 ]
 
 
