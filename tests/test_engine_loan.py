@@ -20,7 +20,7 @@ from seawall.observation import Observation
 from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import HOUR_MS, to_time_ms
-from seawall.venues.lending import layout
+from seawall.venues.lending import layout, parameters
 
 SINCE = "2023-06-01"
 _START_MS = to_time_ms(SINCE)
@@ -417,3 +417,14 @@ def test_an_efficiency_mode_changes_inside_the_window() -> None:
     by_day = {e.since_ms: e.risk[0, layout.THRESHOLD] for e in terms.epochs}
     assert by_day[to_time_ms("2024-02-01")] == pytest.approx(0.93)
     assert by_day[to_time_ms("2024-02-07")] == pytest.approx(0.95)
+
+
+def test_a_mode_alone_begins_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of it on a day on which no asset's own parameters change."""
+    loan = LoanSection(collateral="wstETH", debt="WETH", equity=1.0, leverage=3.0, e_mode=True)
+    (*_, newest) = parameters.emode_history("aave-v3", 1)
+    later = replace(newest, since_ms=to_time_ms("2024-02-10"))
+    monkeypatch.setattr(parameters, "emode_history", lambda *_: (later,))
+    window = to_time_ms("2024-02-08"), to_time_ms("2024-02-14")
+    terms = find_terms(loan, ("wstETH", "WETH", "ETH"), *window)
+    assert [e.since_ms for e in terms.epochs] == [window[0], later.since_ms]
