@@ -251,9 +251,12 @@ def test_ccxt_pro_watches_its_account() -> None:
             pass
         made = await client.create_order(ETH, "market", "buy", 0.5)
         orders = await asyncio.wait_for(watching, PATIENCE)
-        while orders[-1]["status"] != "closed":  # the news of its acceptance may come alone
-            orders = await asyncio.wait_for(client.watch_orders(ETH), PATIENCE)
         assert orders[-1]["id"] == made["id"]
+        # The news of its acceptance may come alone, and that of the fill before anybody waits again:
+        # the client's own book of orders is what both are written into.
+        async with asyncio.timeout(PATIENCE):
+            while client.orders[-1]["status"] != "closed":
+                await asyncio.sleep(0.01)
         held = await asyncio.wait_for(balance, PATIENCE)
         assert held["ETH"]["total"] > 100
         placed = await client.create_order_ws(ETH, "limit", "buy", 0.5, 2900)
