@@ -1,0 +1,238 @@
+"""What both styles of session are opened with: the exchange, the folder, the agent."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seawall.agent import Agent
+from seawall.engine.components import make_agent
+from seawall.journal import Journal
+from seawall.paper.account_lock import AccountLock
+from seawall.paper.asked import AskedAgent
+from seawall.paper.calls import Calls
+from seawall.paper.candles import CandleGate, CandleSource
+from seawall.paper.client import ExchangeClient
+from seawall.paper.clock import AskedClock, WallClock
+from seawall.paper.connect import connect
+from seawall.paper.errors import PaperError
+from seawall.paper.faults import ExchangeFault
+from seawall.paper.journal import PaperJournal
+from seawall.paper.keys import SandboxKeys, load_keys
+from seawall.paper.kill_switch import KillSwitch
+from seawall.paper.log import SessionLog
+from seawall.paper.places import JOURNAL, LOG, SWITCH, lock_folder
+from seawall.paper.plan import Plan
+from seawall.paper.record import SHADOW_ACCOUNT, Record, Setup
+from seawall.paper.redaction import Redactor, protect_output
+from seawall.paper.session import Desk, PaperSession
+from seawall.paper.supervisor import Supervisor
+from seawall.paper.terms import find_grid
+from seawall.paper.wall import raise_wall
+from seawall.recipe import Recipe
+
+_SETTLE_MS = 300  # a public exchange may still be writing the candle that has just ended
+_POLL_SECONDS, _LOCAL_POLL_SECONDS = 0.5, 0.01
+
+
+@dataclass(kw_only=True)
+class Surroundings:
+    """What a session gets from outside, by default from the wall; tests give their own.
+
+    Attributes:
+        clock: the exchange's time; made from the exchange if not given.
+        wait: called where nothing is due.
+        agent: in place of the recipe's.
+        keys_file: a ``.env`` file.
+        agent_hosts: what an agent must reach.
+        has_wall: whether this process is held to the venue's hosts, for good.
+        has_streams: whether a sandbox session listens to the account's stream.
+        listens: whether signals stop the session; in the main thread only.
+    """
+
+    clock: Callable[[], int] | None = None
+    wait: Callable[[], object] | None = None
+    agent: Agent | None = None
+    keys_file: Path | None = None
+    agent_hosts: tuple[str, ...] = ()
+    has_wall: bool = True
+    has_streams: bool = True
+    listens: bool = True
+
+
+class Opening:
+    """What the opening of one session builds step by step, and both styles share."""
+
+    def __init__(self, plan: Plan, around: Surroundings, stack: ExitStack) -> None:
+        self.plan, self.around, self.stack = plan, around, stack
+        self.redactor = Redactor()
+        self.has_begun = False
+        self.supervisor: Supervisor | None = None
+
+    def prepare(self) -> SandboxKeys | None:
+        """Raise the wall, reach the exchange, lock the account; return the keys of a sandbox.
+
+        Raises:
+            PaperError: one of these fails; see the classes below it for why.
+        """
+        plan, around = self.plan, self.around
+        # Our own exchange's clock is asked at each look: there is no skew to be measured.
+        self.limits = replace(plan.limits, max_clock_skew_ms=None) if plan.is_local else plan.limits
+        keys = None if plan.style == "shadow" else load_keys(plan.venue, file=around.keys_file)
+        for secret in () if keys is None else keys.values.values():
+            self.redactor.add(secret)
+        if around.has_wall:
+            protect_output(self.redactor)
+            raise_wall([plan.venue], around.agent_hosts)
+        exchange = self._reach(keys)
+        self._take_folder(keys)
+        self.client = ExchangeClient(
+            exchange, self.journal, clock=self.clock, redactor=self.redactor
+        )
+        return keys
+
+    def _reach(self, keys: SandboxKeys | None) -> Any:
+        """Return a client that knows the exchange's markets; no file is there before.
+
+        Raises:
+            PaperError: the exchange does not answer, or lacks a symbol.
+        """
+        venue, symbols = self.plan.venue, self.plan.recipe.market.symbols
+        credentials = None if keys is None else keys.credentials()
+        settings = {"enableRateLimit": not self.plan.is_local, "timeout": 10_000}
+        exchange = connect(venue, credentials, settings=settings)
+        self.stack.callback(exchange.session.close)
+        self.clock = self.around.clock or self.make_clock(exchange)
+        try:
+            calls = Calls(exchange, clock=self.clock, redactor=self.redactor)
+            calls.call(exchange.load_markets)
+        except ExchangeFault as error:
+            raise PaperError(
+                f"{venue.name} must answer before a session begins, does not ({error}): try later"
+            ) from None
+        missing = [symbol for symbol in symbols if symbol not in exchange.markets]
+        if missing:
+            raise PaperError(
+                f"{venue.name} must list the recipe's symbols, lacks {', '.join(missing)}: set "
+                "market.symbols"
+            )
+        return exchange
+
+    def _take_folder(self, keys: SandboxKeys | None) -> None:
+        """Lock the account, look at the switch, open journal and log."""
+        plan = self.plan
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        self.account = SHADOW_ACCOUNT if keys is None else keys.fingerprint
+        places = plan.folder if keys is None else lock_folder()
+        # Each exchange of our own has accounts of its own, also where their keys are the same.
+        suffix = "" if not plan.is_local else re.sub(r"\W+", "-", plan.exchange)
+        lock = AccountLock(places, plan.venue, self.account + suffix)
+        self.lock = self.stack.enter_context(lock).name
+        self.switch = KillSwitch(plan.folder / SWITCH)
+        self.switch.check_released()
+        if self.around.listens:
+            self.switch.listen()
+        self.journal = self.stack.enter_context(PaperJournal(plan.folder / JOURNAL))
+        self.record = Record(self.journal)
+        self.log = self.stack.enter_context(SessionLog(plan.folder / LOG, self.redactor))
+
+    def end(self, why: str) -> None:
+        """Write down that the session ended, if it had begun."""
+        if not self.has_begun:
+            return
+        now_ms = self.clock()
+        self.journal.end_session(now_ms, why)
+        self.log.write("session", now_ms, text=f"ended: {why}")
+
+    def why(self) -> str:
+        """Return why it ended."""
+        return (self.supervisor.ending if self.supervisor is not None else "") or "stopped"
+
+    # Parts ----------------------------------------------------------------------------------------
+
+    def make_session(
+        self,
+        recipe: Recipe,
+        desk: Desk,
+        agent: AskedAgent,
+        gate: CandleGate,
+        sources: list[CandleSource],
+        *,
+        journal: Journal,
+        done_ms: int = 0,
+    ) -> PaperSession:
+        """Return the session of these parts; see ``PaperSession``."""
+        return PaperSession(
+            recipe, desk, agent, self.record, gate=gate, sources=sources, clock=self.clock,
+            wait=self.wait, journal=journal, log=self.log, done_ms=done_ms,
+        )  # fmt: skip
+
+    def make_agent(self) -> Agent:
+        """Return the agent; what it wanted to remember is given back to it.
+
+        Raises:
+            PaperError: it does not take it.
+        """
+        agent = self.around.agent or make_agent(self.plan.recipe)
+        state, restore = self.record.state(), getattr(agent, "restore", None)
+        if state is not None and restore is not None:
+            try:
+                restore(state)
+            except Exception as error:
+                raise PaperError(
+                    f"the agent must take back the state it gave, raises {type(error).__name__}: "
+                    f"{error}: correct its restore(), or begin in another folder"
+                ) from error
+        return agent
+
+    def make_gate(self) -> tuple[CandleGate, list[CandleSource]]:
+        """Return where candles are waited for, and where they come from."""
+        market, calls = self.plan.recipe.market, self.client.calls
+        settle_ms = self.plan.settle_ms or (0 if self.plan.is_local else _SETTLE_MS)
+        sources = [
+            CandleSource(calls, symbol, market.timeframe, settle_ms=settle_ms)
+            for symbol in market.symbols
+        ]
+        return CandleGate(sources), sources
+
+    def make_clock(self, exchange: Any) -> Callable[[], int]:
+        """Return the exchange's time: asked at each look where the exchange is our own."""
+        if self.plan.is_local:
+            root = self.plan.exchange.removeprefix("local:").rstrip("/")
+            return AskedClock(exchange.session, f"{root}/api/v3/time")
+        return WallClock(lambda: int(exchange.fetch_time()))
+
+    def wait(self) -> None:
+        """Let time pass: sleep, or what the surroundings have in its place."""
+        if self.around.wait is not None:
+            self.around.wait()
+            return
+        time.sleep(_LOCAL_POLL_SECONDS if self.plan.is_local else _POLL_SECONDS)
+
+    def make_setup(self, since_ms: int, cash: float) -> Setup:
+        """Return what the session begins with."""
+        plan = self.plan
+        return Setup(
+            mode=plan.venue.mode,
+            exchange=plan.venue.exchange,
+            since_ms=since_ms,
+            cash=cash,
+            filters={
+                symbol: find_grid(self.client.exchange, symbol)
+                for symbol in plan.recipe.market.symbols
+            },
+            limits=asdict(self.limits),
+            account=self.account,
+            lock=self.lock,
+        )
+
+    def begin(self, setup: Setup, *, is_again: bool) -> None:
+        """Write down that the session has begun."""
+        now_ms, plan = self.clock(), self.plan
+        self.record.begin(now_ms, plan.venue.name, plan.recipe, setup)
+        self.has_begun = True
+        text = f"{'goes on' if is_again else 'begins'}: {plan.recipe.name} on {plan.venue.name}"
+        self.log.write("session", now_ms, text=text, number=self.journal.session)
