@@ -1,10 +1,11 @@
 """Exchanges to test against, and unmodified ccxt clients that are pointed at them."""
 
+import asyncio
 import hashlib
 import hmac
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -203,6 +204,15 @@ def pro_client(thread: ServerThread, *, key: str = KEY, secret: str = SECRET) ->
     client = CCXT_PRO.binance(_config(thread.url, key, secret, {}))
     client.milliseconds = thread.server.exchange.clock.now_ms
     return client
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    for _ in range(2_000):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(is_so)
 
 
 def close(client: Any) -> None:

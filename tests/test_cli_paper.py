@@ -12,6 +12,7 @@ from sandbox_clients import exchange, wavy
 
 from seawall.cli import main
 from seawall.cli.screen import Answer
+from seawall.paper.limits import Limits
 from seawall.paper.places import JOURNAL, SWITCH
 from seawall.paper.status import read_status
 from seawall.paper.view import rows
@@ -88,7 +89,7 @@ def test_the_switch_is_pressed_and_released(folder: Path, seawall: Cli) -> None:
     code, _, err = seawall("paper", "stop", str(folder), "--flatten")
     assert (code, (folder / SWITCH).read_text()) == (0, "flatten\n")
     assert "it has ended" in err
-    assert dict(rows(read_status(folder)))["kill switch"] == "flatten"
+    assert dict(rows(read_status(folder)))["kill switch"].startswith("flatten;")
     seawall("paper", "stop", str(folder), "--release")
     assert not (folder / SWITCH).exists()
     seawall("paper", "stop", str(folder))
@@ -144,8 +145,17 @@ def test_what_is_wrong_is_one_line(
     for name in list(os.environ):
         if "TESTNET" in name or "SANDBOX" in name or "DEMO" in name:
             monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "keyring", None)  # whoever runs this may have keys in it
     (tmp_path / "recipe.toml").write_text(RECIPE)
     found, _, err = seawall(*arguments)
     assert (found, err.count("\n")) == (code, 1), err
     assert word in err
     assert not (tmp_path / "paper").exists()
+
+
+def test_the_help_names_every_limit(seawall: Cli) -> None:
+    """Who reads it needs no other page."""
+    _, out, _ = seawall("paper", "run", "--help")
+    words = " ".join(out.replace("│", " ").split())
+    for name in Limits.__dataclass_fields__:
+        assert name in words

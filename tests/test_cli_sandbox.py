@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
-from sandbox_clients import CCXT, close
+from sandbox_clients import CCXT, CCXT_PRO, close
 
-from seawall.cli.sandbox import read_account
+from seawall.cli.sandbox import client_urls, read_account
 from seawall.errors import RecipeError
 
 ACCOUNT = "key-of-alice:secret-of-alice:USDT=1000,ETH=2.5"
@@ -108,3 +109,51 @@ def test_an_account_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="alice:her-secret") as caught:
         read_account(text)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_an_account_has_a_spot_and_a_futures_wallet() -> None:
+    """``futures=`` in the place of an asset pays into the other wallet."""
+    made = read_account("alice:s:USDT=1000,ETH=2.5,futures=500")
+    assert (made.balances, made.futures) == ({"USDT": 1000.0, "ETH": 2.5}, 500.0)
+
+
+@pytest.mark.slow
+def test_a_new_state_has_an_account_and_keeps_its_money(tmp_path: Path) -> None:
+    """Without ``--account`` there is one to begin with, with both wallets; not a second time."""
+    arguments = ("--market", "simulated:ETH/USDT:USDT", "--state", str(tmp_path / "state"))
+    held = []
+    for amount in (100_000.0, 99_000.0):
+        with running(tmp_path, *arguments) as (answer, said):
+            assert [line.split() for line in said if line.startswith("account")] == [
+                ["account", "demo-account"]
+            ]
+            made = CCXT.binanceusdm({"urls": {"api": answer["urls"]}, "enableRateLimit": False})
+            made.apiKey, made.secret = "demo-account", "demo-secret"
+            made.session.trust_env = False
+            assert made.fetch_balance()["USDT"]["free"] == amount
+            made.sapi_post_asset_transfer(
+                {"type": "UMFUTURE_MAIN", "asset": "USDT", "amount": "1000"}
+            )
+            held.append(made.fetch_balance()["USDT"]["free"])
+            close(made)
+    assert held == [99_000.0, 98_000.0]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://127.0.0.1:8443"])
+@pytest.mark.parametrize("part", ["api", "test", "demo"])
+@pytest.mark.parametrize("name", ["binance", "binanceusdm"])
+def test_no_url_of_ccxt_leads_elsewhere(url: str, part: str, name: str) -> None:
+    """Ccxt lays what it is given over its own table: whatever was left out would be production."""
+
+    def flat(table: dict[str, Any]) -> Iterator[str]:
+        for one in table.values():
+            if isinstance(one, dict):
+                yield from flat(one)
+            else:
+                yield one
+
+    made = getattr(CCXT_PRO, name)({"urls": {part: client_urls(url)}})
+    found = [urlsplit(one) for one in flat(made.urls[part])]
+    assert len(found) > 20
+    assert {one.hostname for one in found} == {"127.0.0.1"}
+    assert {one.port for one in found} == {urlsplit(url).port}

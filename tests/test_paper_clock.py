@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from seawall.agent import Decision
+from seawall.paper.candles import find_pause
 from seawall.paper.clock import AskedClock, WallClock
 from seawall.paper.errors import PaperError
 from seawall.paper.journal import Note
@@ -42,7 +43,7 @@ def test_the_wall_s_clock_keeps_to_the_exchange_s() -> None:
         asked.append(wall[0])
         return int(wall[0] * SECOND_MS) + 5_000
 
-    clock = WallClock(ask, wall=lambda: wall[0])
+    clock = WallClock(ask, wall=lambda: wall[0], steady=lambda: wall[0] - 900)
     assert clock() == clock() == 1_005_000
     wall[0] += 60
     assert (clock(), clock.peek(), len(asked)) == (1_065_000, 1_065_000, 1)
@@ -61,12 +62,43 @@ def test_a_clock_that_is_not_told_goes_on() -> None:
             raise answer
         return answer
 
-    clock = WallClock(ask, wall=lambda: wall[0])
+    clock = WallClock(ask, wall=lambda: wall[0], steady=lambda: wall[0] - 900)
     assert clock() == 1_003_000
     wall[0] = 1_700.0
     assert clock() == 1_703_000
     wall[0] = 1_702.0
     assert clock() == 1_708_000
+
+
+@pytest.mark.parametrize("leap", [3_600.0, -3_600.0, -1.5])
+def test_a_wall_that_leaps_does_not_move_it(leap: float) -> None:
+    """The wall is set, forward or back: the exchange's time goes on as it was, also while it is
+    silent, and it is asked again as soon as it answers.
+    """  # noqa: D205 - one sentence, over two lines
+    wall, steady, asked = [5_000.0], [100.0], []
+
+    def ask() -> int:
+        asked.append(steady[0])
+        if len(asked) == 2:
+            raise OSError("away")
+        return int((steady[0] + 4_900) * SECOND_MS) + 250
+
+    clock = WallClock(ask, wall=lambda: wall[0], steady=lambda: steady[0])
+    assert clock() == 5_000_250
+    wall[0] += leap
+    assert (clock(), clock.peek(), len(asked)) == (5_000_250, 5_000_250, 2)
+    for time in (wall, steady):
+        time[0] += 2.0
+    assert (clock(), len(asked)) == (5_002_250, 3)
+    for time in (wall, steady):
+        time[0] += 60.0
+    assert (clock(), len(asked)) == (5_062_250, 3)
+
+
+def test_a_session_looks_at_the_close_itself() -> None:
+    """Half a second at most, no further than the next close, and often while it is new."""
+    pauses = [find_pause(moment, MINUTE_MS) for moment in (0, 4_999, 5_000, 59_700, 60_100)]
+    assert pauses == [0.1, 0.1, 0.5, pytest.approx(0.3), 0.1]
 
 
 class _Session:
@@ -127,7 +159,7 @@ def test_the_view_says_what_matters_and_reads_no_markup() -> None:
     with console.capture() as captured:
         console.print(show(status()))
     text = captured.get()
-    for part in ("9,500.00 USDT (-5.00%)", "[red]because[/red]", "60 s", "max drawdown 90%",
+    for part in ("9,500.00 USDT (-5.00%)", "[red]because[/red]", "60 s", "drawdown 90%",
                  "[b]away[/b]", "[bold]odd[/bold]", "running since", "buy 1 ETH/USDT"):  # fmt: skip
         assert part in text
 

@@ -75,6 +75,35 @@ def test_the_file_and_the_keyring_are_sources(tmp_path: Path) -> None:
     assert found.source == "keyring"
 
 
+def test_the_system_s_keyring_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the package there: what is kept for seawall is found, and shown nowhere."""
+    package: Any = pytest.importorskip("keyring", reason="the extra keyring is not installed")
+
+    def find(service: str, name: str) -> str | None:
+        return GOOD.get(name) if service == "seawall" else None
+
+    monkeypatch.setattr(package, "get_password", find)
+    keys = load({}, keyring=None)
+    assert keys.source == "keyring"
+    assert keys.credentials()["apiKey"] == GOOD["BINANCE_TESTNET_API_KEY"]
+    assert "MARKED" not in repr(keys)
+
+
+def test_a_keyring_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locked, without a backend, or not installed: what to do, and nothing of what it said."""
+
+    def locked(_service: str, _name: str) -> None:
+        raise RuntimeError("MARKED: no recommended backend was available")
+
+    with pytest.raises(KeysRefused, match="keyring cannot be used") as refusal:
+        load({}, keyring=locked)
+    assert "MARKED" not in str(refusal.value)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(KeysRefused, match=r"pip install \"seawall\[keyring\]\""):
+        load({}, keyring=None)
+    assert load(GOOD, keyring=locked).source == "environment"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610])
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:

@@ -87,6 +87,15 @@ def _sign_raw(client: RawClient, query: str) -> str:
     return f"{query}&signature={digest}"
 
 
+@pytest.mark.parametrize("kind", ["RSA", "Ed25519"])
+def test_a_key_of_another_kind_signs_nothing_here(alice: RawClient, kind: str) -> None:
+    """A signature in base64, as such keys make it, is no valid one: Binance's own refusal."""
+    signature = "A" * (342 if kind == "RSA" else 86) + "%3D%3D"
+    query = f"timestamp={alice.exchange.clock.now_ms()}&signature={signature}"
+    answer = alice.send("GET", "/api/v3/account", query)
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, -1022)
+
+
 @pytest.mark.parametrize(
     ("offset_ms", "text"),
     [
@@ -274,7 +283,7 @@ def test_too_many_orders_are_refused() -> None:
 
 def test_a_path_that_is_not_served_is_said_so(alice: RawClient) -> None:
     """Status 404 with a code: a client that asks for more than there is fails loudly."""
-    answer = alice.gateway.answer(Request("GET", "/api/v3/orderList"))
+    answer = alice.gateway.answer(Request("POST", "/api/v3/orderList/oto"))
     assert (answer.status, json.loads(answer.body)["code"]) == (404, -1000)
 
 

@@ -281,10 +281,11 @@ def test_when_the_market_is_looked_at_changes_nothing(
     assert results[0] == results[1]
 
 
+_KINDS = ["MARKET", "QUOTE", "GTC", "IOC", "FOK", "LIMIT_MAKER", "STOP", "OCO", "CANCEL"]
 _ACTIONS = st.tuples(
     st.sampled_from(["alice", "bob"]),
     st.sampled_from(["BUY", "SELL"]),
-    st.sampled_from(["MARKET", "QUOTE", "GTC", "IOC", "FOK", "LIMIT_MAKER", "STOP", "CANCEL"]),
+    st.sampled_from(_KINDS),
     st.integers(1, 3000),  # quantity in hundredths
     st.integers(-300, 300),  # limit, in tenths of a dollar from the last price
     st.sampled_from([0, 0, 1_000, 30_000, 120_000]),  # ms until it is sent
@@ -329,6 +330,12 @@ def _act(client: RawClient, side: str, kind: str, quantity: str, tenths: int) ->
         client.order(side, "MARKET", quoteOrderQty=f"{float(quantity) * 100:.2f}")
     elif kind == "STOP":
         client.order(side, "STOP_LOSS", quantity=quantity, stopPrice=limit)
+    elif kind == "OCO":
+        away = abs(tenths) / 10 + 0.05
+        above, below = f"{price + away:.2f}", f"{price - away:.2f}"
+        limit, stop = (above, below) if side == "SELL" else (below, above)
+        pair = {"price": limit, "stopPrice": stop, "quantity": quantity}
+        client.signed("POST", "/api/v3/order/oco", symbol="ETHUSDT", side=side, **pair)
     elif kind == "LIMIT_MAKER":
         client.order(side, "LIMIT_MAKER", quantity=quantity, price=limit)
     else:

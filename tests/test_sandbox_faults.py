@@ -9,10 +9,10 @@ import requests
 from sandbox_clients import CCXT, KEY, START_MS, close, exchange, spot_client, wavy
 
 from seawall.errors import RecipeError
-from seawall.sandbox.faults import Fault, Faults, read_fault, read_script
+from seawall.sandbox.faults import Fault, Faults, read_fault
 from seawall.sandbox.server import Server, ServerThread
 from seawall.sandbox.spot_json import JsonDict
-from seawall.units import MINUTE_MS, to_time_ms
+from seawall.units import MINUTE_MS
 
 ETH, ID = "ETH/USDT", {"clientOrderId": "mine"}
 TOKEN = KEY.replace("key", "operator")
@@ -205,30 +205,6 @@ def test_events_are_doubled_lost_or_swapped() -> None:
     assert [x for text in "cde" for x in faults.shape(text)] == ["e"]
     faults.strike_events("swap", 1)
     assert [x for text in "fgh" for x in faults.shape(text)] == ["g", "f", "h"]
-
-
-def test_a_script_of_faults_has_times() -> None:
-    """Between its times a fault strikes, as often as it says; outside it does not."""
-    script = """
-    [[fault]]
-    path = "/api/v3/order"
-    status = 503
-    body = "{}"
-    n = 2
-    at = "2024-08-05T01:00"
-    until = "2024-08-05T02:00"
-    """
-    (fault,) = read_script(script)
-    faults = Faults()
-    faults.add(fault)
-    one = to_time_ms("2024-08-05T01:00")
-    assert faults.take("POST", "/api/v3/order", one - 1) is None
-    assert faults.take("POST", "/api/v3/klines", one) is None
-    assert faults.take("POST", "/api/v3/order", one) is fault
-    assert faults.take("POST", "/api/v3/order", one + 1) is fault
-    assert faults.take("POST", "/api/v3/order", one + 2) is None
-    with pytest.raises(RecipeError, match="double the brackets"):
-        read_script("[fault]\npath = 'x'")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from linear_sandboxes import (
     perpetuals,
     step,
 )
-from sandbox_clients import START_MS, RawClient, exchange, pro_usdm_client, wavy
+from sandbox_clients import START_MS, RawClient, exchange, pro_usdm_client, until, wavy
 from test_sandbox_streams import PATIENCE, drain, until_heard
 
 from seawall.sandbox.contract import make_contract
@@ -219,15 +219,6 @@ def with_pro(body: Callable[[ServerThread, Any], Awaitable[None]]) -> None:
                 await client.close()
 
         asyncio.run(run())
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    for _ in range(1_000):
-        if is_so():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(is_so)
 
 
 def test_ccxt_pro_watches_the_market() -> None:

@@ -222,6 +222,21 @@ def test_a_day_is_what_its_trades_were() -> None:
     assert float(day["lastPrice"]) == source.open[at]
 
 
+def test_a_window_is_as_long_as_it_is_asked_for() -> None:
+    """Half an hour and the day so far: open, extremes and volume of the bars in them."""
+    source = wavy(200)
+    client = RawClient(exchange(source, start_ms=START_MS + 120 * MINUTE_MS - 1))
+    span = slice(90, 120)
+    half = client.public("/api/v3/ticker", symbol="ETHUSDT", windowSize="30m")
+    assert float(half["highPrice"]) == source.high[span].max()
+    assert float(half["volume"]) == pytest.approx(source.volume[span].sum(), rel=0.02)
+    today = client.public("/api/v3/ticker/tradingDay", symbols='["ETHUSDT"]')[0]
+    assert float(today["openPrice"]) == source.open[0]
+    assert float(today["volume"]) == pytest.approx(source.volume[:120].sum(), rel=0.02)
+    for query in ("symbol=ETHUSDT&windowSize=8d", "windowSize=1d"):
+        assert client.send("GET", "/api/v3/ticker", query).status == 400
+
+
 def test_history_is_shifted_by_whole_days() -> None:
     """The hour of the day stays: 2024-01-01 is moved to the same hour's past of 2026-11-27."""
     since_ms, now_ms = 1_704_067_200_000, 1_795_739_400_000

@@ -17,6 +17,7 @@ from sandbox_clients import (
     RawClient,
     exchange,
     pro_client,
+    until,
     wavy,
 )
 
@@ -24,7 +25,7 @@ from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.gateway import Gateway
 from seawall.sandbox.server import Server, ServerThread, all_routes
 from seawall.sandbox.spot_feed import open_spot_hub
-from seawall.sandbox.streams import Connection, Hub
+from seawall.sandbox.streams import MOST_WAITING, Connection, Hub
 from seawall.sandbox.ws_api import WsApi
 from seawall.units import MINUTE_MS
 
@@ -102,6 +103,16 @@ def test_depth_updates_carry_a_snapshot_forward() -> None:
     for side in ("bids", "asks"):
         kept = {p: q for p, q in book[side].items() if float(q) > 0}
         assert kept == dict(now[side])
+
+
+def test_a_connection_that_does_not_read_is_given_up_once() -> None:
+    """What piles up is bounded: the last that is put in line is the end, and nothing after it."""
+    connection = Connection()
+    for _ in range(MOST_WAITING + 100):
+        connection.send("x")
+    assert connection.queue.qsize() == MOST_WAITING + 2
+    waiting = [connection.queue.get_nowait() for _ in range(MOST_WAITING + 2)]
+    assert waiting.index("drop") == MOST_WAITING + 1
 
 
 def test_every_stream_has_its_name_and_unknown_ones_have_none() -> None:
@@ -252,11 +263,9 @@ def test_ccxt_pro_watches_its_account() -> None:
         made = await client.create_order(ETH, "market", "buy", 0.5)
         orders = await asyncio.wait_for(watching, PATIENCE)
         assert orders[-1]["id"] == made["id"]
-        # The news of its acceptance may come alone, and that of the fill before anybody waits again:
+        # The news of its acceptance may come alone, that of the fill before anybody waits again:
         # the client's own book of orders is what both are written into.
-        async with asyncio.timeout(PATIENCE):
-            while client.orders[-1]["status"] != "closed":
-                await asyncio.sleep(0.01)
+        await until(lambda: client.orders[-1]["status"] == "closed")
         held = await asyncio.wait_for(balance, PATIENCE)
         assert held["ETH"]["total"] > 100
         placed = await client.create_order_ws(ETH, "limit", "buy", 0.5, 2900)

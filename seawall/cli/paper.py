@@ -19,6 +19,7 @@ from seawall.errors import RecipeError
 if TYPE_CHECKING:
     from seawall.paper.limits import Limits
     from seawall.paper.parity import DecisionPair, FillPair, Parity
+    from seawall.paper.parity_events import EventPair
     from seawall.paper.plan import Plan, Style
     from seawall.paper.session import PaperSession
     from seawall.recipe import Recipe
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 1.0
 _SHOWN = 20  # differences that are listed on a terminal
 _ENV_FILE = Path(".env")
+_LIMIT_HELP = (
+    "NAME=VALUE, or none: max_order, max_position (quote units), max_leverage, max_daily_loss, "
+    "max_drawdown (shares), max_orders_per_minute, max_data_age_ms, max_clock_skew_ms, "
+    "max_silence_ms."
+)
 Folder = Annotated[
     Path | None, typer.Argument(help="The session's folder; the newest in paper/ otherwise.")
 ]
@@ -50,9 +56,7 @@ paper_app = typer.Typer(cls=_PaperGroup, no_args_is_help=True)
 def run(
     recipe: RecipeName,
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
-    limits: Annotated[
-        list[str], typer.Option("--limit", help="NAME=VALUE, such as max_order=1000.")
-    ] = [],  # noqa: B006
+    limits: Annotated[list[str], typer.Option("--limit", help=_LIMIT_HELP)] = [],  # noqa: B006
     agent_hosts: Annotated[
         list[str], typer.Option("--agent-host", help="A host that the agent must reach.")
     ] = [],  # noqa: B006
@@ -73,6 +77,10 @@ def run(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Take the exchange's side where the journal differs.")
     ] = False,
+    opens: Annotated[
+        bool,
+        typer.Option("--open", help="Open the position that the recipe guards, if none is held."),
+    ] = False,
     keys: Annotated[Path | None, typer.Option(help="File of keys; .env if it is there.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,10 +93,13 @@ def run(
     loaded = _load_recipe(recipe, settings)
     plan = _make_plan(
         loaded, "shadow" if shadow else "sandbox", exchange or loaded.market.venue, out,
-        limits=_read_limits(limits), adopt=adopt,
+        limits=_read_limits(limits, loaded), adopt=adopt, opens=opens,
     )  # fmt: skip
     file = keys or (_ENV_FILE if sandbox and _ENV_FILE.is_file() else None)
     around = Surroundings(keys_file=file, agent_hosts=tuple(agent_hosts))
+    venue = plan.venue.name
+    if screen.err.is_terminal:
+        screen.say(f"opening  {venue}")  # reading its markets may take a while
     with screen.prints_aside(), open_session(plan, around) as session:
         screen.say(f"session  {plan.folder}\nstop     seawall paper stop {plan.folder}")
         with _watching(session, plan.folder) as look:
@@ -215,28 +226,38 @@ def _make_plan(
     *,
     limits: "Limits",
     adopt: bool,
+    opens: bool,
 ) -> "Plan":
-    from seawall.paper.plan import Plan
+    from seawall.paper.plan import Plan, market_of
 
     where = re.sub(r"[^A-Za-z0-9_.-]+", "-", exchange.removeprefix("local:http://"))
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", recipe.name)[:40].strip("-.") or "recipe"
-    shown = f"{name}-{recipe.id[:8]}-shadow-{where}" if style == "shadow" else f"sandbox-{where}"
+    wallet = "-futures" if market_of(recipe.market.symbols[0]) == "perpetual" else ""
+    shown = f"{name}-{recipe.id[:8]}-shadow-{where}" if style == "shadow" else (
+        f"sandbox-{where}{wallet}"
+    )  # fmt: skip
     folder = out or _home() / shown
     return Plan(
-        recipe=recipe, style=style, exchange=exchange, folder=folder, limits=limits, adopt=adopt
-    )
+        recipe=recipe, style=style, exchange=exchange, folder=folder, limits=limits, adopt=adopt,
+        opens=opens,
+    )  # fmt: skip
 
 
-def _read_limits(texts: list[str]) -> "Limits":
+def _read_limits(texts: list[str], recipe: "Recipe") -> "Limits":
     """Return the limits; ``none`` takes one away.
+
+    Who guards what is leveraged is not ended by a loss unless the user says so: what was guarded
+    would be left alone where it needs it most.
 
     Raises:
         RecipeError: a text names no limit, or gives no number.
     """
-    from seawall.paper.limits import Limits
+    from seawall.paper.limits import Limits, guards
 
     known = [field.name for field in fields(Limits)]
     given: dict[str, Any] = {}
+    if guards(recipe):
+        given = {"max_daily_loss": None, "max_drawdown": None}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in known:
@@ -311,6 +332,10 @@ def _print_parity(parity: "Parity") -> None:
         ),
         ("fills", str(len(parity.fills)), str(sum(bool(one.why) for one in parity.fills))),
     ]
+    if parity.events:
+        rows.append(
+            ("events", str(len(parity.events)), str(sum(bool(one.why) for one in parity.events)))
+        )
     screen.print_table(title, ("", "compared", "differ"), rows)
     for pair in differing[:_SHOWN]:
         screen.out.print(_say_pair(pair), markup=False, soft_wrap=True)
@@ -322,12 +347,15 @@ def _print_parity(parity: "Parity") -> None:
     )
 
 
-def _say_pair(pair: "DecisionPair | FillPair") -> str:
+def _say_pair(pair: "DecisionPair | FillPair | EventPair") -> str:
     from seawall.paper.parity import DecisionPair
+    from seawall.paper.parity_events import EventPair
     from seawall.units import to_time_text
 
     if isinstance(pair, DecisionPair):
         return f"{to_time_text(pair.time_ms)}  decision: {pair.why}"
+    if isinstance(pair, EventPair):
+        return f"{to_time_text(pair.time_ms)}  {pair.why}"
     filled = pair.recorded or pair.replayed
     symbol = "" if filled is None else filled.symbol
     return f"{to_time_text(pair.bar_ms)}  fill of {symbol}: {pair.why}"
@@ -361,4 +389,5 @@ def _to_json(parity: "Parity") -> dict[str, object]:
             }
             for pair in parity.fills
         ],
+        "events": [pair._asdict() for pair in parity.events],
     }

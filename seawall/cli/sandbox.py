@@ -9,39 +9,28 @@ import ipaddress
 import json
 import secrets
 import signal
-import sqlite3
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seawall.cli import screen
-from seawall.errors import DataError, RecipeError
+from seawall.errors import RecipeError
 from seawall.units import SECOND_MS, to_time_ms, to_time_text
 
 if TYPE_CHECKING:
-    from seawall.market.catalog import Catalog
     from seawall.sandbox.exchange import Exchange
     from seawall.sandbox.opening import Opening
+    from seawall.sandbox.reopening import Member, Opened
     from seawall.sandbox.server import Server
-    from seawall.sandbox.state import State
 
 LOOPBACK = "127.0.0.1"
-_DEFAULT_ACCOUNT = "demo-account:demo-secret:USDT=100000"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccountWish:
-    """An account that the exchange opens with."""
-
-    key: str
-    secret: str
-    balances: Mapping[str, float]
+FUTURES = "futures"  # in the place of an asset: the futures wallet
+_USERS = {"fapi": "demo-fapi", "dapi": "demo-dapi"}  # as ccxt's demo URLs begin, by table of codes
+_DEFAULT_ACCOUNT = f"demo-account:demo-secret:USDT=100000,{FUTURES}=100000"
 
 
 def sandbox(
@@ -50,7 +39,7 @@ def sandbox(
         typer.Option("--market", help="simulated:ETH/USDT@5m, binance/ETH/USDT/1h, or a file."),
     ] = [],  # noqa: B006 - typer reads the default, nobody changes it
     accounts: Annotated[
-        list[str], typer.Option("--account", help="KEY:SECRET[:ASSET=AMOUNT,...].")
+        list[str], typer.Option("--account", help="KEY:SECRET[:ASSET=AMOUNT,...,futures=AMOUNT].")
     ] = [],  # noqa: B006
     *,
     speed: Annotated[float, typer.Option(min=0.0, help="1: as the wall; 0: stepped.")] = 1.0,
@@ -64,13 +53,13 @@ def sandbox(
         str | None, typer.Option(help="Of the operator, for /_admin; made up otherwise.")
     ] = None,
     state: Annotated[Path | None, typer.Option(help="File in which accounts survive.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="TOML file of [[fault]] tables.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="TOML script of faults, and when.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON value.")] = False,
 ) -> None:
     """Serve an exchange that speaks Binance's API over recorded or simulated history."""
-    from seawall.market.catalog import Catalog
-    from seawall.sandbox.faults import read_script
+    from seawall.sandbox.admin_api import SCRIPTED
     from seawall.sandbox.opening import Opening, describe
+    from seawall.sandbox.script import read_script
     from seawall.sandbox.server import Server
 
     opening = Opening(
@@ -79,15 +68,14 @@ def sandbox(
         speed=speed,
         seed=seed,
     )
-    wishes = [read_account(text) for text in accounts or (() if state else (_DEFAULT_ACCOUNT,))]
-    script = [] if faults is None else read_script(_read_text(faults))
+    is_known = state is not None and state.exists()
+    members = [read_account(one) for one in accounts or (() if is_known else (_DEFAULT_ACCOUNT,))]
+    text = "" if faults is None else _read_text(faults)
     tls = _load_tls(tls_cert, tls_key)
-    exchange, shift_ms, kept = _open(opening, Catalog(), state)
-    _open_accounts(exchange, wishes)
+    exchange, kept, shift_ms = _open(opening, members, state)
     operator = token or secrets.token_urlsafe(16)
     server = Server(exchange, host=host, port=port, tls=tls, token=operator, state=kept)
-    for fault in script:
-        server.faults.add(fault)
+    server.follow(read_script(text, begin_ms=exchange.clock.now_ms(), verbs=SCRIPTED))
     lines = [f"market    {line}" for line in describe(exchange, shift_ms)]
     lines += [f"account   {account.key}" for account in exchange.accounts.by_name.values()]
     lines += [f"clock     {_describe_clock(exchange)}"]
@@ -98,12 +86,14 @@ def sandbox(
     asyncio.run(_serve(server, lines, as_json=as_json))
 
 
-def read_account(text: str) -> AccountWish:
-    """Return the account that ``KEY:SECRET[:ASSET=AMOUNT,...]`` describes.
+def read_account(text: str) -> "Member":
+    """Return the account that ``KEY:SECRET[:ASSET=AMOUNT,...]`` describes; its key is its name.
 
     Raises:
         RecipeError: it is not written so.
     """
+    from seawall.sandbox.reopening import Member
+
     key, _, rest = text.partition(":")
     secret, _, listed = rest.partition(":")
     balances: dict[str, float] = {}
@@ -118,78 +108,39 @@ def read_account(text: str) -> AccountWish:
         shown = f"{key}:***" if key else "empty"  # a secret is not repeated
         raise RecipeError(
             f"an account is KEY:SECRET[:ASSET=AMOUNT,...], is {shown}: write "
-            "alice:her-secret:USDT=10000,ETH=5"
+            f"alice:her-secret:USDT=10000,ETH=5,{FUTURES}=10000"
         )
-    return AccountWish(key=key, secret=secret, balances=balances)
+    futures = balances.pop(FUTURES, 0.0)
+    return Member(name=key, key=key, secret=secret, balances=balances, futures=futures)
 
 
 # Opening ------------------------------------------------------------------------------------------
 
 
-def _open(
-    opening: "Opening", catalog: "Catalog", file: Path | None
-) -> "tuple[Exchange, int, State | None]":
-    """Return the exchange, by how much its history is shifted, and its state where one is kept."""
-    from seawall.sandbox.opening import WALL_SPEED, open_exchange
-    from seawall.sandbox.state import State, saved_time_ms
+def _open(opening: "Opening", members: "list[Member]", file: Path | None) -> "Opened":
+    """Return the exchange; with a file, as it was, and what has happened since happens first.
 
-    now_ms = int(time.time() * SECOND_MS)
-    if file is None:
-        return (*open_exchange(opening, catalog, now_ms=now_ms), None)
-    is_wall = opening.speed == WALL_SPEED
-    if not is_wall and any(text.startswith("simulated:") for text in opening.markets):
-        raise RecipeError(
-            f"a simulated market with --state needs --speed 1, is {opening.speed:g}: its path "
-            "begins where the exchange did"
-        )
-    saved_ms, start_ms = saved_time_ms(file), now_ms
-    before = {} if saved_ms is None else _read_settings(file)
-    described = json.dumps([*opening.markets, opening.seed, is_wall])
-    if before.get("opening", described) != described:
+    Raises:
+        RecipeError: the file was made with other markets, seed or speed.
+    """
+    from seawall.market.catalog import Catalog
+    from seawall.sandbox.opening import WALL_SPEED
+    from seawall.sandbox.reopening import open_saved
+    from seawall.sandbox.state import saved_text
+
+    described = json.dumps([*opening.markets, opening.seed, opening.speed == WALL_SPEED])
+    before = None if file is None else saved_text(file, "opening")
+    if before not in {None, described}:
         raise RecipeError(
             f"a state belongs to the markets, seed and speed it was made with, {file} has "
-            f"{before['opening']}: open it with those, or name another file"
+            f"{before}: open it with those, or name another file"
         )
-    if saved_ms is not None:
-        # Its markets stand where it stopped; what happens until now is found when it catches up.
-        start_ms = saved_ms
-        opening = (
-            replace(opening, since_ms=int(before["since_ms"]), shift_ms=int(before["shift_ms"]))
-            if is_wall and "since_ms" in before
-            else replace(opening, since_ms=saved_ms)
-        )
-    exchange, shift_ms = open_exchange(opening, catalog, now_ms=start_ms)
-    kept = State(file, exchange)
-    since_ms = start_ms - shift_ms if opening.since_ms is None else opening.since_ms
-    settings = {"opening": described, "since_ms": str(since_ms), "shift_ms": str(shift_ms)}
-    for name, value in settings.items():
-        kept.remember(name, value)
-    if is_wall and saved_ms is not None:
-        exchange.clock.advance(max(0, now_ms - saved_ms))
-        exchange.catch_up()
-    return exchange, shift_ms, kept
-
-
-def _read_settings(file: Path) -> dict[str, str]:
-    """Return what the last start has remembered: it is needed before the exchange is there."""
-    with closing(sqlite3.connect(file)) as database:
-        try:
-            rows = database.execute("SELECT name, value FROM meta").fetchall()
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{file} is no state of an exchange ({error}): name another") from None
-    return {
-        name.removeprefix("setting:"): value for name, value in rows if name.startswith("setting:")
-    }
-
-
-def _open_accounts(exchange: "Exchange", wishes: Iterable[AccountWish]) -> None:
-    """Open the accounts that are not there yet: a state may have them."""
-    known = {account.key for account in exchange.accounts.by_name.values()}
-    for wish in wishes:
-        if wish.key not in known:
-            exchange.open_account(
-                wish.key, key=wish.key, secret=wish.secret, balances=wish.balances
-            )
+    now_ms = int(time.time() * SECOND_MS)
+    opened = open_saved(opening, Catalog(), now_ms=now_ms, members=members, path=file)
+    if opened.state is not None:
+        opened.state.remember("opening", described)
+    opened.exchange.catch_up()
+    return opened
 
 
 def _load_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -234,20 +185,35 @@ async def _serve(server: "Server", lines: Iterable[str], *, as_json: bool) -> No
 
 def _tell(url: str, lines: Iterable[str], *, as_json: bool) -> None:
     """Say where it is, and what to point ccxt at."""
-    from seawall.paper.guard import local_urls
-
     screen.say(f"exchange  {url}")
     for line in lines:
         screen.say(line)
     screen.say(
-        "ccxt      from seawall.paper.guard import local_urls\n"
+        "ccxt      from seawall.cli.sandbox import client_urls\n"
         f'          ccxt.binance({{"apiKey": KEY, "secret": SECRET, "urls": {{"api": '
-        f'local_urls("{url}")}}}})\n'
-        f"seawall   seawall paper RECIPE --shadow --exchange local:{url}"
+        f'client_urls("{url}")}}}})'
     )
+    if url.startswith("http://"):
+        screen.say(f"seawall   seawall paper RECIPE --shadow --exchange local:{url}")
     if as_json:
-        screen.print_json({"url": url, "urls": local_urls(url)})
+        screen.print_json({"url": url, "urls": client_urls(url)})
         screen.out.file.flush()
+
+
+def client_urls(url: str) -> dict[str, object]:
+    """Return ccxt's table of Binance's URLs, all of them at the exchange.
+
+    With TLS the classes of its errors are those of production too: ccxt chooses its tables of codes
+    by how a URL begins, and a user in front of the host, who means nothing here, makes it begin so.
+    """
+    from seawall.paper.guard import local_urls
+
+    made = local_urls(url)
+    for name, address in made.items():
+        if isinstance(address, str):
+            user = next((one for part, one in _USERS.items() if name.startswith(part)), "demo-api")
+            made[name] = address.replace("https://", f"https://{user}@", 1)
+    return made
 
 
 def _describe_clock(exchange: "Exchange") -> str:

@@ -165,7 +165,7 @@ def _hold_back(strategies: list[bt.Strategy], since_ms: int) -> None:
     """Lengthen every strategy's minimum period by the warm-up bars of its feeds."""
     for strategy in strategies:
         for place, feed in enumerate(strategy.datas):
-            candles = getattr(feed, "candles", None)
-            if candles is not None:
-                n_before = int(np.searchsorted(candles.close_ms, since_ms, "right"))
+            shown_ms = getattr(feed, "shown_ms", None)
+            if shown_ms is not None:
+                n_before = int(np.searchsorted(shown_ms, since_ms, "right"))
                 strategy._minperiods[place] = max(strategy._minperiods[place], n_before)

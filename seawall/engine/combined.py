@@ -103,7 +103,7 @@ class CombinedBroker(bt.BrokerBase):
             journal=journal,
             filters=world.filters,
             ambiguity=ambiguity,
-            perpetual=_with_wallet(world.perpetual),
+            perpetual=with_wallet(world.perpetual),
         )
         return cls(loan, exchange, world.perpetual.section)
 
@@ -115,6 +115,10 @@ class CombinedBroker(bt.BrokerBase):
         self.loan.cerebro = self.exchange.cerebro = self.cerebro
         self.exchange.start()
         self.loan.start()
+        self.link()
+
+    def link(self) -> None:
+        """Join both accounts, which are open, in one ledger, and let money move between them."""
         self.loan.join(self.exchange.ledger)
         self.requests = self.exchange.join(self.loan, self._section)
         self._value = self._find_value()
@@ -142,7 +146,20 @@ class CombinedBroker(bt.BrokerBase):
         """Whether bars may pass unseen: nothing is held, ordered or on its way but the loan."""
         return self.exchange.is_idle and self.requests.is_quiet
 
+    @property
+    def thinking_ms(self) -> int:
+        """How much later than now what is sent leaves, on either venue."""
+        return self.exchange.thinking_ms
+
+    @thinking_ms.setter
+    def thinking_ms(self, latency_ms: int) -> None:
+        self.exchange.thinking_ms = self.loan.thinking_ms = latency_ms
+
     # The account ----------------------------------------------------------------------------------
+
+    def charge(self, amount: float, time_ms: int) -> None:
+        """Book what the agent's thinking has cost, USD > 0."""
+        self.exchange.charge(amount, time_ms)
 
     def getcash(self) -> float:
         """Return what lies in the loan's wallet, and what is free on the exchange, USD."""
@@ -260,7 +277,7 @@ class CombinedBroker(bt.BrokerBase):
         return self.exchange.get_notification()
 
 
-def _with_wallet(world: PerpetualWorld) -> PerpetualWorld:
+def with_wallet(world: PerpetualWorld) -> PerpetualWorld:
     """Return a world in which the cash is on the spot side, whatever the market has."""
     section = world.section
     if section.wallet is not None or section.position is not None:

@@ -65,6 +65,7 @@ class ArrayFeed(bt.feed.DataBase):
     Attributes:
         candles: what is fed, with open stamps.
         only_shows: coarser bars of another feed: they are read, orders go to the other.
+        shown_ms: int64, shape (n_bars,): when each bar is delivered, its close by default.
 
     Left out: tick values (``tick_close`` and its like) are the bar's own on every bar; a stock
     feed leaves them ``None`` on the last.
@@ -77,7 +78,7 @@ class ArrayFeed(bt.feed.DataBase):
                 "use backtrader's own, name, fromdate, todate, sessionend and their like"
             )
         super().__init__()
-        self.candles = candles
+        self.candles, self.shown_ms = candles, candles.close_ms
         self.only_shows = False
         self.p.timeframe, self.p.compression = to_bt_timeframe(candles.key.timeframe_ms)
         self.p.name = self.p.name or candles.key.symbol
@@ -107,6 +108,21 @@ class ArrayFeed(bt.feed.DataBase):
         candles = _to_candles(key, frame)
         return cls(candles, name=name or symbol)
 
+    def show_with(self, fine: Candles) -> None:
+        """Only show these bars, each with the first of the finer ones that closes no earlier.
+
+        Where the finer ones have a gap at its end, a bar is seen after its close: nothing tells
+        before then that it is over. Of several that wait, one is seen with each finer bar.
+        """
+        self.only_shows = True
+        place = np.arange(len(self.candles))
+        rows = np.searchsorted(fine.close_ms, self.candles.close_ms)
+        rows = np.maximum.accumulate(rows - place) + place
+        n = int(np.searchsorted(rows, len(fine)))
+        if n < len(place):
+            self.candles = self.candles.between(None, int(self.candles.time_ms[n]))
+        self.shown_ms = fine.close_ms[rows[:n]]
+
     def __len__(self) -> int:
         return self.line0.lencount  # type: ignore[no-any-return]
 
@@ -134,6 +150,8 @@ class ArrayFeed(bt.feed.DataBase):
             super().preload()
             return
         columns = to_columns(self.candles)
+        if self.only_shows:
+            columns["datetime"] = to_bt_time(self.shown_ms)
         stamps = columns["datetime"]
         keep = (stamps >= self.fromdate) & (stamps <= self.todate)
         for alias in self.getlinealiases():
@@ -148,7 +166,7 @@ class ArrayFeed(bt.feed.DataBase):
         row = self._row
         for field in CANDLE_FIELDS:
             getattr(self.lines, field)[0] = getattr(self.candles, field)[row]
-        self.lines.datetime[0] = to_bt_time(self.candles.close_ms[row : row + 1])[0]
+        self.lines.datetime[0] = to_bt_time(self.shown_ms[row : row + 1])[0]
         self._row += 1
         return True
 

@@ -40,7 +40,7 @@ class FeedView:
             self.symbol: str = self.candles.key.symbol
             self.timeframe_ms = int(self.candles.key.timeframe_ms)
         else:
-            self.symbol = data._name  # noqa: SLF001 - backtrader's public name of a feed
+            self.symbol = getattr(data, "symbol", data._name)  # noqa: SLF001 - its public name
             self.timeframe_ms = _UNIT_MS.get(data._timeframe, DAY_MS) * data._compression  # noqa: SLF001
 
     @property
@@ -76,9 +76,14 @@ class FeedView:
     def first_price(self, since_ms: int) -> float:
         """Return the open of the first bar that opens at or after ``since_ms``.
 
+        A live feed has the price at which coin was counted when its session began.
+
         Raises:
             RecipeError: the feed does not know its bars before the run, or has none from there on.
         """
+        told: float | None = getattr(self.data, "first_price", None)
+        if told is not None:
+            return told
         if self.candles is None:
             raise RecipeError(
                 f"initial holdings need an ArrayFeed, {self.symbol} has another feed: its first "

@@ -9,6 +9,8 @@ from filelock import FileLock, Timeout
 from seawall.paper.allowed import Venue
 from seawall.paper.errors import AccountLocked
 
+_PATIENCE_SECONDS = 1.0  # ``status`` holds the lock for a moment to see whether it is free
+
 
 class AccountLock:
     """The lock of one account; the system lifts it when the process ends, however it ends.
@@ -21,7 +23,9 @@ class AccountLock:
     def __init__(self, folder: Path, venue: Venue, fingerprint: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{venue.name.replace(' ', '-')}-{fingerprint}"
-        self._lock = FileLock(folder / f"{self.name}.lock", timeout=0, is_singleton=False)
+        self._lock = FileLock(
+            folder / f"{self.name}.lock", timeout=_PATIENCE_SECONDS, is_singleton=False
+        )
         self._owner = folder / f"{self.name}.owner"
 
     def __enter__(self) -> Self:

@@ -6,54 +6,77 @@ does; sizes are fixed at the last close. An order is checked against the limits,
 journal, sent once, and then followed: at each turn the exchange is asked, new fills are booked,
 and the strategy is told.
 
+Of perpetuals they also take ``reduce_only``, ``trigger`` and ``keep_margin``, and a stop waits at
+the exchange as an algo order. What else is asked of a futures account is in ``futures_asks``.
+
 Left out: brackets, one-cancels-other, trailing and dated orders: they are rejected by name.
 """
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import backtrader as bt
 
 from seawall.engine.orders import copy_order, make_order
+from seawall.fill import Fill
 from seawall.paper.client import ExchangeClient
 from seawall.paper.faults import ExchangeFault
+from seawall.paper.fills import to_fill
+from seawall.paper.forced import is_forced
+from seawall.paper.futures_asks import FuturesAsks
 from seawall.paper.limits import Exposure, LimitKeeper, is_reducing
 from seawall.paper.news import Heard, OrderStream
-from seawall.paper.order import OrderIntent, OrderRecord, OrderType, TradeFill
+from seawall.paper.order import OrderIntent, OrderRecord, TradeFill
+from seawall.paper.sending import (
+    LEFT_OUT,
+    Side,
+    find_fault,
+    from_record,
+    last_close,
+    name_of,
+    resize,
+    to_intent,
+)
+from seawall.paper.spot_side import SpotSide
 from seawall.paper.supervisor import Supervisor
-from seawall.units import SECOND_MS, split_symbol
-
-_TYPES: Mapping[int, OrderType] = {
-    bt.Order.Market: "market",
-    bt.Order.Limit: "limit",
-    bt.Order.Stop: "stop",
-    bt.Order.StopLimit: "stop_limit",
-}
-_LEFT_OUT = ("parent", "oco", "valid", "trailamount", "trailpercent", "good_until_ms")
-_MARGIN_FOR_COSTS = 0.998  # of the cash: fee and the way of the price until the order arrives
+from seawall.perpetual_action import PerpetualAction
+from seawall.perpetual_view import PerpetualView
+from seawall.units import SECOND_MS
 
 
 class PaperBroker(bt.BrokerBase):
-    """The spot account of a sandbox for ``bt.Cerebro``.
+    """The account of a sandbox for ``bt.Cerebro``.
 
     Args:
         client: the account; its journal has a baseline (``reconcile``).
         keeper: the session's limits.
         quote: the asset of cash.
+        side: how the account is read; as one of spot if not given.
+        futures: carries out what is asked of a futures account beside orders.
         look_ms: how often the exchange is asked at most while orders are alive.
 
     Attributes:
         stream: tells news of orders, where there is one.
         supervisor: watches the session, where there is one: its ``turn`` comes first at each turn,
             and what it refuses is not sent unless it makes a position smaller.
+        fills: every execution that was booked, in order.
     """
 
     def __init__(
-        self, client: ExchangeClient, keeper: LimitKeeper, *, quote: str, look_ms: int = SECOND_MS
+        self,
+        client: ExchangeClient,
+        keeper: LimitKeeper,
+        *,
+        quote: str,
+        side: Side | None = None,
+        futures: FuturesAsks | None = None,
+        look_ms: int = SECOND_MS,
     ) -> None:
         super().__init__()
-        self.client, self.keeper, self._quote, self._look_ms = client, keeper, quote, look_ms
+        self.client, self.keeper, self._look_ms = client, keeper, look_ms
+        self.futures = futures
+        self.side: Side = side or SpotSide(client, quote=quote)
+        self.fills: list[Fill] = []
         self.supervisor: Supervisor | None = None
         self.stream: OrderStream | None = None
         self.startingcash = self.getcash()
@@ -61,6 +84,7 @@ class PaperBroker(bt.BrokerBase):
         self._alive: dict[str, bt.Order] = {}  # by client id
         self._ids: dict[int, str] = {}
         self._positions: dict[str, bt.Position] = {}
+        self._unclaimed: list[TradeFill] = []
         self._next_look_ms, self._n_orders = 0, 0
         known = client.journal.fills_after(0)
         self._booked = known[-1][0] if known else 0
@@ -68,28 +92,46 @@ class PaperBroker(bt.BrokerBase):
     # The account ----------------------------------------------------------------------------------
 
     def getcash(self) -> float:
-        """Return the quote units that are believed to be held, those behind orders included."""
-        return self.client.journal.believed("balance").get(self._quote, 0.0)
+        """Return the quote units that are believed to be held, or free of a futures account."""
+        return self.side.cash()
 
     get_cash = getcash
 
     def getvalue(self, datas: Any = None, **_ignored: bool) -> float:
         """Return the equity, or the value held in ``datas``, at the last closes."""
-        held = self.client.journal.believed("balance")
-        feeds = self.cerebro.datas if datas is None else datas
-        value = 0.0 if datas is not None else held.get(self._quote, 0.0)
-        for data in feeds:
-            value += held.get(_base(data), 0.0) * _last_close(data)
-        return value
+        if datas is None:
+            return self.side.value(self._prices())
+        return sum(self.side.quantity(name_of(data)) * last_close(data) for data in datas)
 
     get_value = getvalue
 
     def getposition(self, data: Any) -> bt.Position:
-        """Return backtrader's position of one feed: what is held of its coin."""
-        name, held = _name(data), self.client.journal.believed("balance").get(_base(data), 0.0)
-        position = self._positions.setdefault(name, bt.Position(held, _last_close(data)))
-        position.fix(held, position.price if held else 0.0)
+        """Return backtrader's position of one feed."""
+        name = name_of(data)
+        held, entry = self.side.quantity(name), self.side.entry(name)
+        position = self._positions.setdefault(name, bt.Position(held, entry or last_close(data)))
+        position.fix(held, (entry or position.price) if held else 0.0)
         return position
+
+    # A futures account ----------------------------------------------------------------------------
+
+    def see_perpetual(self) -> PerpetualView | None:
+        """Return what an agent may know of the futures account; ``None`` where there is none."""
+        return None if self.futures is None else self.futures.side.see()
+
+    def margin_ratio(self) -> float:
+        """Return the highest margin ratio at the last look; 0.0 without a position."""
+        return 0.0 if self.futures is None else self.futures.side.margin_ratio()
+
+    def ask(self, action: PerpetualAction, reason: str = "") -> None:
+        """Do what is asked of the futures account beside orders; refusals are in the journal."""
+        del reason  # it stands with the decision
+        if self.futures is not None:
+            self.futures.ask(action, refusal=self._refusal())
+
+    def _prices(self) -> dict[str, float]:
+        traded = [one for one in self.cerebro.datas if not getattr(one, "only_shows", False)]
+        return {name_of(data): last_close(data) for data in traded}
 
     # Orders ---------------------------------------------------------------------------------------
 
@@ -136,7 +178,7 @@ class PaperBroker(bt.BrokerBase):
         Raises:
             ExchangeFault: one should be cancelled, and the exchange does not say that it is.
         """
-        feeds = {_name(data): data for data in self.cerebro.datas}
+        feeds = {name_of(data): data for data in self.cerebro.datas}
         taken = []
         for record in self.client.journal.orders("open"):
             intent = record.intent
@@ -150,52 +192,48 @@ class PaperBroker(bt.BrokerBase):
         return taken
 
     def _attach(self, record: OrderRecord, data: Any, owner: Any) -> None:
-        intent = record.intent
-        price = intent.price if intent.stop_price is None else intent.stop_price
-        arguments = {
-            "exectype": next(kind for kind, name in _TYPES.items() if name == intent.type),
-            "price": price,
-            "plimit": intent.price if intent.type == "stop_limit" else None,
-            "client_id": intent.client_id,
-        }
-        kind = bt.BuyOrder if intent.side == "buy" else bt.SellOrder
-        order: Any = make_order(kind, owner, data, intent.quantity, arguments)
+        order = from_record(record, data, owner)
         self._n_orders = order.ref = self._n_orders + 1
         order.addcomminfo(self.getcommissioninfo(data))
-        sign = 1.0 if intent.side == "buy" else -1.0
-        order.executed.size = sign * record.filled
-        order.executed.remsize = sign * (intent.quantity - record.filled)
         order.submit(self)
         order.accept(self)
-        self._alive[intent.client_id] = order
-        self._ids[order.ref] = intent.client_id
+        self._alive[record.intent.client_id] = order
+        self._ids[order.ref] = record.intent.client_id
         self._notifications.append(copy_order(order))
 
     def next(self) -> None:
         """Ask the exchange what became of the orders, and book it; called at every turn."""
         if self.supervisor is not None:
             self.supervisor.turn()
-        if self.stream is not None:
-            for heard in self.stream.take():
-                self._hear(heard)
-        now_ms = self.client.clock()
-        if not self._alive or now_ms < self._next_look_ms:
-            return
-        self._next_look_ms = now_ms + self._look_ms
+        if self.futures is not None:
+            self.futures.turn()
+        heard = [] if self.stream is None else self.stream.take()
+        for one in heard:
+            self._hear(one)
+        now_ms, before = self.client.clock(), self._booked
+        if heard or (self._alive and now_ms >= self._next_look_ms):
+            self._next_look_ms = now_ms + self._look_ms
+            self._look(has_heard=bool(heard))
+        else:
+            self._follow()
+        self.side.refresh(at_once=self._booked != before or bool(heard))
+
+    def _look(self, *, has_heard: bool) -> None:
+        """Ask what became of the orders; where the stream spoke, it may be of what is not ours."""
         try:
             self.client.resolve_all()
-            for symbol in {_name(order.data) for order in self._alive.values()}:
-                self.client.sync_trades(symbol)
+            for data in self.cerebro.datas if has_heard else [o.data for o in self._alive.values()]:
+                self.client.sync_trades(name_of(data))
         except ExchangeFault as error:
             self._note("fault", str(error))
         self._follow()
 
     def _hear(self, heard: Heard) -> None:
-        """Write news of an order down, and look at the exchange now, whatever they say."""
+        """Write news of an order down; the exchange is asked now, whatever they say."""
         journal, now_ms, news = self.client.journal, self.client.clock(), heard.news
-        self._next_look_ms = 0
         if news is None:
-            self._note("stream", heard.text)
+            if heard.text:
+                self._note("stream", heard.text)
         elif journal.has_order(heard.client_id):
             key = f"order {heard.client_id} {news.exchange_ms} {news.state} {news.filled!r}"
             if journal.see(key, now_ms, "order event", [news.state, news.filled]):
@@ -204,31 +242,35 @@ class PaperBroker(bt.BrokerBase):
     def _send(
         self, kind: type[bt.Order], owner: Any, data: Any, size: float, wishes: dict[str, Any]
     ) -> bt.Order:
-        oddities = [name for name in _LEFT_OUT if wishes.pop(name, None)]
-        target = wishes.get("target_weight")
-        order = make_order(kind, owner, data, size, dict(wishes))
+        order = make_order(
+            kind, owner, data, size, {k: v for k, v in wishes.items() if k not in LEFT_OUT}
+        )
         # backtrader counts over all runs of the process: that would not be reproducible.
         self._n_orders = order.ref = self._n_orders + 1
         order.addcomminfo(self.getcommissioninfo(data))
         order.submit(self)
         self._notifications.append(copy_order(order))
-        why = f"a paper order has no {', '.join(oddities)}" if oddities else self._fault_of(order)
-        intent = None if why else self._to_intent(order, wishes, target)
-        if intent is not None:
-            why = self._breach_of(intent, order)
+        why, intent = find_fault(order, wishes), None
+        if not why:
+            intent = to_intent(order, wishes, self.client, self.side, self.getvalue())
+            why = _NOTHING if intent is None else self._breach_of(intent, order)
         if intent is None or why:
-            self._reject(order, why or "there is nothing to send: the size rounds to zero")
+            self._reject(order, why)
             return order
-        _resize(order, intent)
+        resize(order, intent)
+        self._transmit(order, intent, keeps_margin=bool(wishes.get("keep_margin")))
+        return order
+
+    def _transmit(self, order: bt.Order, intent: OrderIntent, *, keeps_margin: bool) -> None:
         self.keeper.note_sent(self.client.clock())
         self._alive[intent.client_id] = order
         self._ids[order.ref] = intent.client_id
         order.addinfo(client_id=intent.client_id)
+        self.side.note_sent(intent.client_id, intent.symbol, keeps_margin=keeps_margin)
         self.client.place(intent)
         self._note_quote(intent)
         self._next_look_ms = 0
         self._follow()
-        return order
 
     def _note_quote(self, intent: OrderIntent) -> None:
         """Note bid and ask beside a market order: what it met (``parity``); none is no harm."""
@@ -244,61 +286,25 @@ class PaperBroker(bt.BrokerBase):
         quote = {"time_ms": now_ms, "symbol": symbol, "bid": bid, "ask": ask}
         self.client.journal.see(f"quote {intent.client_id}", now_ms, "quote", quote)
 
-    def _fault_of(self, order: bt.Order) -> str:
-        """Return why an order cannot even be looked at, or ``""``."""
-        if order.exectype not in _TYPES:
-            return f"a paper order is one of {', '.join(_TYPES.values())}"
-        data: Any = order.data
-        if not getattr(data, "is_live", True):
-            return "a warm-up is seen, not traded: order from the first live bar on"
-        if not _last_close(data) > 0:
-            return "an order needs a price: the symbol has not traded yet"
-        return ""
-
-    def _to_intent(
-        self, order: bt.Order, wishes: Mapping[str, Any], target: float | None
-    ) -> OrderIntent | None:
-        """Return the order in the exchange's steps; ``None`` where nothing is left of it."""
-        data, created, exchange = order.data, order.created, self.client.exchange
-        symbol, kind, price = _name(data), _TYPES[order.exectype], _last_close(data)
-        is_buy = order.isbuy()
-        quantity = abs(created.size)
-        if target is not None:
-            gap = target * self.getvalue() / price - self.getposition(data).size
-            is_buy, quantity = gap > 0, abs(gap)
-        elif wishes.get("cash"):
-            quantity = float(wishes["cash"]) / price
-        if is_buy and (wishes.get("fit_to_cash") or target is not None):
-            quantity = min(quantity, self.getcash() * _MARGIN_FOR_COSTS / price)
-        limit = created.price if kind == "limit" else created.pricelimit
-        try:
-            rounded = float(exchange.amount_to_precision(symbol, quantity))
-        except Exception:  # noqa: BLE001 - ccxt's word for "below the smallest amount"
-            return None
-        return OrderIntent(
-            client_id=self.client.journal.new_client_id(),
-            symbol=symbol,
-            side="buy" if is_buy else "sell",
-            type=kind,
-            quantity=rounded,
-            price=self._to_tick(symbol, limit) if kind in ("limit", "stop_limit") else None,
-            stop_price=self._to_tick(symbol, created.price) if "stop" in kind else None,
-            time_in_force=wishes.get("time_in_force") or "gtc",
-            post_only=bool(wishes.get("post_only")),
-            reason=str(wishes.get("reason") or ""),
-        )
-
-    def _to_tick(self, symbol: str, price: float) -> float:
-        return float(self.client.exchange.price_to_precision(symbol, price))
+    def _refusal(self) -> str:
+        """Return why nothing that adds to the risk is sent now, or ``""``."""
+        return (self.supervisor.refusal if self.supervisor is not None else "") or self.side.doubt()
 
     def _breach_of(self, intent: OrderIntent, order: bt.Order) -> str:
         resting = sum(
             one.intent.quantity - one.filled
             for one in self.client.journal.orders("open", "unknown", "intended")
             if (one.intent.symbol, one.intent.side) == (intent.symbol, intent.side)
+            and not one.intent.reduce_only
         )
-        exposure = Exposure(_last_close(order.data), self.getposition(order.data).size, resting)
-        refusal = "" if self.supervisor is None else self.supervisor.refusal
+        exposure = Exposure(
+            last_close(order.data),
+            self.side.quantity(intent.symbol),
+            resting,
+            self.side.gross(intent.symbol, self._prices()),
+            self.getvalue(),
+        )
+        refusal = self._refusal()
         if refusal and not is_reducing(intent, exposure):
             return refusal
         breach = self.keeper.check_order(intent, exposure, self.client.clock())
@@ -309,11 +315,17 @@ class PaperBroker(bt.BrokerBase):
     def _follow(self) -> None:
         """Book what the journal has learnt since the last time, and tell the strategy."""
         journal = self.client.journal
-        for number, fill in journal.fills_after(self._booked):
-            self._booked = number
+        fresh = journal.fills_after(self._booked)
+        waiting, self._unclaimed = [*self._unclaimed, *(fill for _, fill in fresh)], []
+        self._booked = fresh[-1][0] if fresh else self._booked
+        for fill in waiting:
             client_id = journal.client_id_of(fill.symbol, fill.exchange_order_id)
-            if client_id in self._alive:
+            if not client_id:
+                self._unclaimed.append(fill)  # of a stop, it may be known later whose it is
+            elif client_id in self._alive:
                 self._book(self._alive[client_id], fill)
+            elif is_forced(journal.order(client_id)):
+                self._tell_forced(journal.order(client_id), fill)
         for client_id, order in list(self._alive.items()):
             self._settle(client_id, order, journal.order(client_id))
 
@@ -340,12 +352,13 @@ class PaperBroker(bt.BrokerBase):
             del self._alive[client_id]
         self._notifications.append(copy_order(order))
 
-    def _book(self, order: bt.Order, fill: TradeFill) -> None:
+    def _book(self, order: bt.Order, fill: TradeFill, *, rule: str = "the exchange") -> None:
         """Enter one fill in backtrader's order and position."""
         position = self._positions.setdefault(fill.symbol, bt.Position())
         before = position.price
         _, _, opened, closed = position.update(fill.signed, fill.price)
-        fee = self._fee_in_quote(fill)
+        fee = self._fee_of(fill)
+        self.fills.append(to_fill(fill, fee=fee, order_id=str(order.ref), rule=rule))
         share = abs(closed) / fill.quantity
         order.execute(
             order.data.datetime[0], fill.signed, fill.price,
@@ -357,17 +370,32 @@ class PaperBroker(bt.BrokerBase):
             order.partial()
             self._notifications.append(copy_order(order))
 
-    def _fee_in_quote(self, fill: TradeFill) -> float:
-        base, quote = split_symbol(fill.symbol)
-        if fill.fee_asset in (quote, ""):
-            return fill.fee
-        if fill.fee_asset == base:
-            return fill.fee * fill.price
-        self._note("fee", f"{fill.fee:g} {fill.fee_asset} of {fill.trade_id} is not in the value")
-        return 0.0
+    def _tell_forced(self, record: OrderRecord, fill: TradeFill) -> None:
+        """Tell the strategy of a fill of the exchange's own order as of an order that is filled."""
+        data = next((one for one in self.cerebro.datas if name_of(one) == fill.symbol), None)
+        if data is None:
+            return
+        kind = bt.BuyOrder if fill.side == "buy" else bt.SellOrder
+        order: Any = make_order(kind, None, data, fill.quantity, {"liquidation": True})
+        self._n_orders = order.ref = self._n_orders + 1
+        order.addcomminfo(self.getcommissioninfo(data))
+        order.submit(self)
+        order.accept(self)
+        self._note("forced", f"{record.intent.reason}: {fill.signed:g} at {fill.price:g}")
+        self._book(order, fill, rule="liquidation")
+        order.executed.remsize = 0.0
+        order.completed()
+        self._notifications.append(copy_order(order))
+
+    def _fee_of(self, fill: TradeFill) -> float:
+        fee = self.side.fee_in_quote(fill)
+        if fee is None:
+            text = f"{fill.fee:g} {fill.fee_asset} of {fill.trade_id} is not in the value"
+            self._note("fee", text)
+        return fee or 0.0
 
     def _reject(self, order: bt.Order, why: str) -> None:
-        self._note("refused", f"{_name(order.data)}: {why}")
+        self._note("refused", f"{name_of(order.data)}: {why}")
         order.reject(self)
         self._notifications.append(copy_order(order))
 
@@ -375,21 +403,4 @@ class PaperBroker(bt.BrokerBase):
         self.client.journal.note(self.client.clock(), kind, text)
 
 
-def _resize(order: bt.Order, intent: OrderIntent) -> None:
-    """Let backtrader's order say what is really sent."""
-    is_buy = intent.side == "buy"
-    order.ordtype = bt.Order.Buy if is_buy else bt.Order.Sell
-    size = intent.quantity if is_buy else -intent.quantity
-    order.size = order.created.size = order.executed.remsize = size
-
-
-def _name(data: Any) -> str:
-    return str(data._name)  # noqa: SLF001 - backtrader's public name of a feed
-
-
-def _base(data: Any) -> str:
-    return split_symbol(_name(data))[0]
-
-
-def _last_close(data: Any) -> float:
-    return float(data.close[0]) if len(data) else 0.0
+_NOTHING = "there is nothing to send: the size rounds to zero"

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from seawall.paper.calls import Calls
+from seawall.paper.calls import Calls, Rows
 from seawall.paper.errors import PaperError
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.reading import Unreadable, to_number
-from seawall.units import to_duration_ms
+from seawall.units import SECOND_MS, to_duration_ms
 
 _PAGE = 500
+_POLL_SECONDS, _QUICK_SECONDS = 0.5, 0.1
+_CLOSE_MS = 5_000  # after its end a candle is there, or late
 
 
 class Candle(NamedTuple):
@@ -86,18 +88,22 @@ class CandleSource:
         now_ms = self._calls.clock() - self._settle_ms
         return now_ms - now_ms % self.timeframe_ms
 
+    def _ask(self, since_ms: int) -> Rows:
+        """Return one page of rows from a time on."""
+        arguments = (self.symbol, self._timeframe, since_ms, _PAGE)
+        return self._calls.list(self._calls.exchange.fetch_ohlcv, *arguments)
+
     def _read(self, since_ms: int) -> list[Candle]:
         found: dict[int, Candle] = {}
         end_ms = self._end_ms()
         while since_ms < end_ms:
-            exchange = self._calls.exchange
-            arguments = (self.symbol, self._timeframe, since_ms, _PAGE)
-            rows = self._calls.list(exchange.fetch_ohlcv, *arguments)
+            rows = self._ask(since_ms)
             page = [self._calls.understand(_read_candle, row) for row in rows]
             found |= {one.time_ms: one for one in page if one.time_ms + self.timeframe_ms <= end_ms}
-            if len(page) < _PAGE:
+            last_ms = max((one.time_ms for one in page), default=0)
+            if last_ms < since_ms:  # there is no more; a page may be shorter than was asked for
                 break
-            since_ms = max(one.time_ms for one in page) + self.timeframe_ms
+            since_ms = last_ms + self.timeframe_ms
         return [found[time_ms] for time_ms in sorted(found)]
 
 
@@ -150,6 +156,15 @@ class CandleGate:
         """Return when the last candle that waits to be taken has closed."""
         queue = self._ready[symbol]
         return queue[-1].time_ms + self._frame(symbol) if queue else None
+
+    def ready(self, name: str) -> list[Candle]:
+        """Return the candles that wait to be taken, the oldest first."""
+        return list(self._ready[name])
+
+    def last_price(self, symbol: str) -> float:
+        """Return the close of that candle, quote units; nan where none waits."""
+        queue = self._ready[symbol]
+        return queue[-1].close if queue else float("nan")
 
     def next_stamp(self) -> int | None:
         """Return the close stamp of what is to be taken next; ``None`` where nothing waits."""
@@ -209,6 +224,17 @@ class CandleGate:
 
     def _frame(self, symbol: str) -> int:
         return self._frames[symbol]
+
+
+def find_pause(now_ms: int, timeframe_ms: int) -> float:
+    """Return the seconds until it is worth to look again: no longer than to the next close.
+
+    Shortly after a close, while its candle may still be missing, one looks more often.
+    """
+    since_ms = now_ms % timeframe_ms
+    if since_ms < _CLOSE_MS:
+        return _QUICK_SECONDS
+    return min(_POLL_SECONDS, (timeframe_ms - since_ms) / SECOND_MS)
 
 
 def find_start(gate: CandleGate, sources: Sequence[CandleSource]) -> int:

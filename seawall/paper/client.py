@@ -12,9 +12,19 @@ again at its next turn. After a 429 or 418 nothing is sent until the time the ex
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from seawall.paper.calls import Calls, Clock, Rows
+from seawall.paper.calls import Calls, Clock
 from seawall.paper.errors import GuardRefused
 from seawall.paper.faults import ExchangeFault, Fault
+from seawall.paper.finding import (
+    APART,
+    GRACE_MS,
+    OrderFinder,
+    is_apart,
+    read_algo,
+    still_waits,
+)
+from seawall.paper.forced import ForcedOrders
+from seawall.paper.futures_book import FuturesBook
 from seawall.paper.journal import PaperJournal
 from seawall.paper.order import OrderIntent, OrderNews, OrderRecord, State, TradeFill
 from seawall.paper.reading import (
@@ -29,8 +39,6 @@ from seawall.paper.reading import (
 from seawall.paper.redaction import Redactor
 from seawall.units import DAY_MS
 
-RECEIVE_WINDOW_MS = 10_000  # ccxt's recvWindow: the exchange accepts no request older than this
-_GRACE_MS = RECEIVE_WINDOW_MS + 5_000
 _PAGE = 500
 _OVERLAP_MS = 60_000  # trades may be listed late, and in another order
 _SPAN_MS = 6 * DAY_MS  # Binance lists the trades of at most seven days after the time asked for
@@ -71,6 +79,7 @@ class ExchangeClient:
 
     Attributes:
         calls: what sends; ``calls.blocked_until_ms`` says until when nothing is.
+        futures: what is believed of a futures account; ``None`` on spot.
     """
 
     def __init__(
@@ -83,6 +92,14 @@ class ExchangeClient:
     ) -> None:
         self.exchange, self.journal, self.clock = exchange, journal, clock
         self.calls = Calls(exchange, clock=clock, redactor=redactor)
+        self.futures: FuturesBook | None = None
+        self._finder = OrderFinder(self.calls, journal)
+        self._forced = ForcedOrders(self.calls, journal)
+
+    def open_futures(self, symbols: Iterable[str], *, asset: str) -> FuturesBook:
+        """Let this be a futures account from here on, and return the belief about it."""
+        self.futures = FuturesBook(self.calls, self.journal, tuple(symbols), asset=asset)
+        return self.futures
 
     # Orders ---------------------------------------------------------------------------------------
 
@@ -102,7 +119,7 @@ class ExchangeClient:
             answer = self.calls.call(
                 self.exchange.create_order, *_arguments(intent), _wishes(intent)
             )
-            news = self.calls.understand(read_order, answer, me)
+            news = self.calls.understand(_read_placed, answer, intent)
         except ExchangeFault as error:
             state: State = "unknown" if error.fault.may_be_live else "rejected"
             news = OrderNews(state=state, why=str(error))
@@ -119,11 +136,15 @@ class ExchangeClient:
             ExchangeFault: it cannot be asked now; nothing has changed.
         """
         record = self.journal.order(client_id)
-        news = self._ask_by_id(record)
+        finder = self._finder
+        news = finder.ask(record)
         if news is None:
-            listed = self._list_orders(record)
-            news = self._find(record, listed) or self._give_up(record, listed)
-        elif news.filled > record.filled:
+            listed = finder.list(record)
+            news = finder.find(record, listed)
+        if news is None and finder.is_too_late(record, self.clock()):
+            self.sync_trades(record.intent.symbol)
+            news = finder.give_up(self.journal.order(client_id), listed)
+        elif news is not None and news.filled > record.filled:
             self.sync_trades(record.intent.symbol)
         if news is not None:
             self.journal.tell(client_id, news, self.clock())
@@ -135,7 +156,7 @@ class ExchangeClient:
         Raises:
             ExchangeFault: the exchange cannot be asked now.
         """
-        recent = self.clock() - 10 * _GRACE_MS
+        recent = self.clock() - 10 * GRACE_MS
         lost = self.journal.orders("lost", updated_ms=recent)
         asked = [*self.journal.unresolved(), *self.journal.orders("open"), *lost]
         return [self.resolve(one.intent.client_id) for one in asked]
@@ -149,14 +170,25 @@ class ExchangeClient:
         record = self.journal.order(client_id)
         if record.state in ("filled", "cancelled", "expired", "rejected"):
             return record
-        wishes = {"clientOrderId": client_id, **_trigger(record.intent)}
-        order_id = record.exchange_id or None
+        self._cancel_once(record)
+        found = self.resolve(client_id)
+        if found.state == "open" and found.exchange_id != record.exchange_id:
+            self._cancel_once(found)  # it was triggered just then, and has another number now
+            found = self.resolve(client_id)
+        return found
+
+    def _cancel_once(self, record: OrderRecord) -> None:
+        order_id: str | None = record.exchange_id or None
+        wishes: dict[str, Any] = {"clientOrderId": record.intent.client_id}
+        if still_waits(record):
+            order_id, wishes = None, {**wishes, **APART}
+        elif is_apart(record.intent):
+            wishes = {}
         try:
             self.calls.call(self.exchange.cancel_order, order_id, record.intent.symbol, wishes)
         except ExchangeFault as error:
             if error.fault.cause not in ("not_found", "unknown", "rejected"):
                 raise
-        return self.resolve(client_id)
 
     def open_orders(self, symbol: str) -> list[SeenOrder]:
         """Return what the exchange lists as open, ours and foreign.
@@ -165,7 +197,17 @@ class ExchangeClient:
             ExchangeFault: it cannot be asked, or answers nothing that can be read.
         """
         rows = self.calls.list(self.exchange.fetch_open_orders, symbol)
-        return [self.calls.understand(_read_open, row) for row in rows]
+        seen = [self.calls.understand(_read_open, row) for row in rows]
+        if self.futures is None:
+            return seen
+        seen = [self._by_our_id(order) for order in seen]
+        rows = self.calls.list(self.exchange.fetch_open_orders, symbol, None, None, APART)
+        return seen + [self.calls.understand(_read_waiting, row) for row in rows]
+
+    def _by_our_id(self, order: SeenOrder) -> SeenOrder:
+        """Return an order under our id where its number is known: a stop's may bear another."""
+        me = self.journal.client_id_of(order.symbol, order.news.exchange_id)
+        return order._replace(client_id=me) if me else order
 
     # The account ----------------------------------------------------------------------------------
 
@@ -182,11 +224,23 @@ class ExchangeClient:
             rows = self.calls.list(self.exchange.fetch_my_trades, symbol, cursor, _PAGE)
             page = [self.calls.understand(read_fill, row) for row in rows]
             fresh += self.journal.add_fills(sorted(page, key=lambda fill: fill.time_ms))
+            self.recognise(fresh)
             if len(page) < _PAGE:
                 cursor += _SPAN_MS
             else:
                 cursor = max(cursor + 1, *(fill.time_ms for fill in page))
         return fresh
+
+    def recognise(self, fills: Iterable[TradeFill]) -> None:
+        """Find out whose trades they are that no order of ours is known for; futures only.
+
+        A liquidation is an order of the exchange's own, and is entered as one.
+
+        Raises:
+            ExchangeFault: the exchange cannot be asked now.
+        """
+        if self.futures is not None:
+            self._forced.recognise(fills, self.clock())
 
     def balances(self) -> dict[str, float]:
         """Return the total of each asset that is not zero.
@@ -200,12 +254,16 @@ class ExchangeClient:
     def positions(self, symbols: Iterable[str]) -> dict[str, float]:
         """Return positions by symbol, base units, > 0 long; those that are not zero.
 
-        "None" where the journal believes one is asked for twice: an empty answer looks alike.
+        On a futures account that is known two answers have to agree. Elsewhere "none" where the
+        journal believes one is asked for twice: an empty answer looks alike.
 
         Raises:
             ExchangeFault: they cannot be asked for, or the answer is none.
         """
         wanted = list(symbols)
+        if self.futures is not None:
+            told = self.futures.asks.account().positions
+            return {symbol: one.quantity for symbol, one in told.items() if symbol in wanted}
         held = self._positions(wanted)
         believed = self.journal.believed("position")
         if any(believed.get(symbol) and symbol not in held for symbol in wanted):
@@ -242,57 +300,6 @@ class ExchangeClient:
         self.exchange.options["timeDifference"] = reading.skew_ms
         return reading
 
-    # How unknown becomes known --------------------------------------------------------------------
-
-    def _ask_by_id(self, record: OrderRecord) -> OrderNews | None:
-        """Return what the exchange says of our id; ``None`` where it knows none."""
-        intent, me = record.intent, record.intent.client_id
-        wishes = {"clientOrderId": me, **_trigger(intent)}
-        try:
-            answer = self.calls.call(
-                self.exchange.fetch_order, record.exchange_id or None, intent.symbol, wishes
-            )
-        except ExchangeFault as error:
-            if error.fault.cause in ("not_found", "rejected"):  # or it cannot be asked this way
-                return None
-            raise
-        return self.calls.understand(read_order, answer, me, record.exchange_id)
-
-    def _list_orders(self, record: OrderRecord) -> Rows:
-        """Return all open orders of a symbol, and all since one was intended."""
-        symbol, since_ms = record.intent.symbol, record.intent_ms - _GRACE_MS
-        rows = self.calls.list(self.exchange.fetch_open_orders, symbol)
-        if self.exchange.has.get("fetchOrders"):
-            rows = rows + self.calls.list(self.exchange.fetch_orders, symbol, since_ms)
-        return [row for row in rows if isinstance(row, dict)]
-
-    def _find(self, record: OrderRecord, listed: Rows) -> OrderNews | None:
-        """Return what a list says of our id."""
-        me = record.intent.client_id
-        for row in listed:
-            if row.get("clientOrderId") == me:
-                return self.calls.understand(read_order, row, me)
-        return None
-
-    def _give_up(self, record: OrderRecord, listed: Rows) -> OrderNews | None:
-        """Return that an order is lost, if it can neither arrive any more nor have traded.
-
-        A trade of an order that is listed under another id is somebody else's.
-        """
-        intent, now_ms = record.intent, self.clock()
-        if record.is_over or now_ms - record.intent_ms <= _GRACE_MS:
-            return None
-        self.sync_trades(intent.symbol)
-        others = {str(row.get("id")) for row in listed if row.get("clientOrderId")}
-        for fill in self.journal.fills(intent.symbol, since_ms=record.intent_ms):
-            is_known = fill.exchange_order_id in others or bool(
-                self.journal.client_id_of(fill.symbol, fill.exchange_order_id)
-            )
-            if not is_known and fill.side == intent.side:
-                text = f"a trade of order {fill.exchange_order_id} may be of {intent.client_id}"
-                return OrderNews(state="unknown", why=text)
-        return OrderNews(state="lost", why="the exchange knows no such order")
-
     def _first_intent_ms(self, symbol: str) -> int:
         times = [one.intent_ms for one in self.journal.orders() if one.intent.symbol == symbol]
         return min([*times, self.clock()]) - _OVERLAP_MS
@@ -318,13 +325,22 @@ def _wishes(intent: OrderIntent) -> dict[str, Any]:
         wishes["reduceOnly"] = True
     if intent.stop_price is not None:
         wishes["triggerPrice"] = intent.stop_price
+        if intent.trigger == "mark":
+            wishes["workingType"] = "MARK_PRICE"
     return wishes
 
 
-def _trigger(intent: OrderIntent) -> dict[str, bool]:
-    """Return how a stop on a perpetual is asked for: Binance keeps them apart as algo orders."""
-    is_apart = intent.stop_price is not None and ":" in intent.symbol
-    return {"trigger": True} if is_apart else {}
+def _read_placed(answer: object, intent: OrderIntent) -> OrderNews:
+    """Return what the answer to a new order says of it."""
+    if is_apart(intent):
+        return read_algo(answer, intent.client_id)[0]
+    return read_order(answer, intent.client_id)
+
+
+def _read_waiting(row: Any) -> SeenOrder:
+    """Return an order that waits apart."""
+    seen = _read_open(row)
+    return seen._replace(news=read_algo(row, seen.client_id, seen.news.exchange_id)[0])
 
 
 def _read_open(row: Any) -> SeenOrder:

@@ -1,7 +1,7 @@
 """The exchange's clock, as a session reads it.
 
-At the wall's speed it is the wall and a difference that is measured now and then: a request for
-each look would be one too many. Our own exchange may run faster, or be stepped: it is asked.
+At the wall's speed it is measured now and then: a request for each look would be one too many.
+Our own exchange may run faster, or be stepped: it is asked.
 """
 
 import time
@@ -9,43 +9,55 @@ from collections.abc import Callable
 from typing import Any
 
 from seawall.paper.errors import PaperError
-from seawall.units import MINUTE_MS, SECOND_MS
+from seawall.units import SECOND_MS
 
-_MEASURE_MS = 10 * MINUTE_MS
+_MEASURE_SECONDS = 600.0
+_LEAP_SECONDS = 1.0
 
 
 class WallClock:
-    """The exchange's time, from the wall's and the difference to it.
+    """The exchange's time: what it told last, and what has passed since.
+
+    What has passed is taken from a clock that nobody sets. Where the wall's leaps (it was set, the
+    machine slept) the exchange is asked again at once.
 
     Args:
         ask: returns the exchange's time in ms; what it raises leaves the difference as it was.
-        wall: seconds since 1970.
+        wall: seconds since 1970; ``steady``: seconds that only pass.
     """
 
-    def __init__(self, ask: Callable[[], int], *, wall: Callable[[], float] = time.time) -> None:
-        self._ask, self._wall = ask, wall
-        self._ahead_ms, self._next_ms = 0, 0
+    def __init__(
+        self,
+        ask: Callable[[], int],
+        *,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask, self._wall, self._steady = ask, wall, steady
+        self._origin_ms = (wall() - steady()) * SECOND_MS  # of the exchange's time
+        self._apart, self._next = 0.0, -1.0  # seconds: wall less steady; when to ask again
 
     def __call__(self) -> int:
         """Return the exchange's time in UTC milliseconds."""
-        now_ms = int(self._wall() * SECOND_MS)
-        if now_ms >= self._next_ms:
-            self._next_ms = now_ms + _MEASURE_MS
-            self._measure(now_ms)
-        return int(self._wall() * SECOND_MS) + self._ahead_ms
+        passed = self._steady()
+        apart = self._wall() - passed
+        has_leapt = self._next >= 0 and abs(apart - self._apart) > _LEAP_SECONDS
+        if passed >= self._next or has_leapt:
+            self._next, self._apart = passed + _MEASURE_SECONDS, apart
+            self._measure(passed)
+        return self.peek()
 
     def peek(self) -> int:
         """Return the same without a request: for another thread than the one that measures."""
-        return int(self._wall() * SECOND_MS) + self._ahead_ms
+        return round(self._steady() * SECOND_MS + self._origin_ms)
 
-    def _measure(self, before_ms: int) -> None:
+    def _measure(self, before: float) -> None:
         try:
             told_ms = self._ask()
         except Exception:  # noqa: BLE001 - ccxt raises anything; the skew limit watches the result
-            self._next_ms = before_ms + SECOND_MS
+            self._next = before + 1.0
             return
-        after_ms = int(self._wall() * SECOND_MS)
-        self._ahead_ms = told_ms - (before_ms + after_ms) // 2
+        self._origin_ms = told_ms - (before + self._steady()) / 2 * SECOND_MS
 
 
 class AskedClock:

@@ -25,6 +25,7 @@ class LiveFeed(bt.feed.DataBase):
     Attributes:
         is_live: whether the last candle was no warm-up: it closed after the feed began.
         close_ms: when the last candle closed.
+        first_price: at which coin is counted that is held at the start, quote units, if any is.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class LiveFeed(bt.feed.DataBase):
         self.source, self._gate, self._now = source, gate, clock
         self._wait, self._is_over = wait, is_over
         self.is_live, self.close_ms = False, 0
+        self.first_price: float | None = None
         self._began_ms = 0
 
     def islive(self) -> bool:

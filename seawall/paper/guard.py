@@ -32,6 +32,7 @@ _SIGNING_NAMES = frozenset(
         "recvwindow", "recv_window", "sign", "signature", "signaturemethod", "token",
     }
 )  # fmt: skip
+_OTHER_SOCKETS = ("inverse", "option", "optionMarket", "optionPrivate", "papi", "stock")
 _FORBIDDEN_HEADERS = ("proxy-", "x-http-method", "x-method-override", "x-forwarded", "forwarded")
 
 
@@ -224,11 +225,19 @@ def local_urls(root: str) -> dict[str, object]:
             for version in (1, 2, 3):
                 suffix = "" if version == 1 else f"V{version}"
                 urls[f"{family}{side}{suffix}"] = f"{root}/{family}/v{version}"
+    # What is not served is at the root as well: what ccxt finds no URL for, it takes from itself.
+    urls |= {"eapiPublic": f"{root}/eapi/v1", "eapiPrivate": f"{root}/eapi/v1"}
+    urls |= {"papi": f"{root}/papi/v1", "papiV2": f"{root}/papi/v2"}
     urls["ws"] = {
         "spot": f"{socket}/stream/ws",
         "margin": f"{socket}/stream/ws",
         "linear": f"{socket}/fstream/ws",
-        "ws-api": {"spot": f"{socket}/ws-api/v3", "linear": f"{socket}/ws-fapi/v1"},
+        **{name: f"{socket}/{name}/ws" for name in _OTHER_SOCKETS},
+        "ws-api": {
+            "spot": f"{socket}/ws-api/v3",
+            "linear": f"{socket}/ws-fapi/v1",
+            "inverse": f"{socket}/ws-dapi/v1",
+        },
     }
     return urls
 

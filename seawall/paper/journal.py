@@ -12,7 +12,7 @@ the caller (``redaction``).
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
@@ -283,6 +283,16 @@ class PaperJournal:
             cursor = database.execute(query, (key, time_ms, kind, json.dumps(payload)))
         return bool(cursor.rowcount)
 
+    def see_all(self, rows: Iterable[tuple[str, object]], time_ms: int, kind: str) -> list[str]:
+        """Note events, keys and contents, together; return the keys that were seen first now."""
+        query = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)"
+        with self.transaction() as database:
+            return [
+                key
+                for key, payload in rows
+                if database.execute(query, (key, time_ms, kind, json.dumps(payload))).rowcount
+            ]
+
     def seen(self, kind: str) -> list[str]:
         """Return the keys of all events of a kind."""
         return [key for key, _ in self.events(kind)]
@@ -321,6 +331,18 @@ class PaperJournal:
         query = "SELECT time_ms, equity, cash FROM equity WHERE session = ? ORDER BY time_ms"
         return list(self._database.execute(query, (session or self.session,)))
 
+    def last_step(self) -> int | None:
+        """Return the last step that was valued or decided at, ``None`` before the first."""
+        (last_ms,) = self._one(
+            "SELECT max(time_ms) FROM (SELECT time_ms FROM equity"
+            " UNION ALL SELECT time_ms FROM decisions)"
+        )
+        return None if last_ms is None else int(last_ms)
+
+    def equities(self) -> dict[int, float]:
+        """Return what the account was worth, quote units, by step, of all sessions."""
+        return dict(self._database.execute("SELECT time_ms, equity FROM equity"))
+
     def note(self, time_ms: int, kind: str, text: str) -> None:
         """Note anything else in words: an error, a refusal, a limit, a difference."""
         values = (self.session, time_ms, kind, text)
@@ -349,15 +371,30 @@ class PaperJournal:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the database; what is done to it in the block is done together, or not at all."""
+        """Give the database; what is done to it in the block is done together, or not at all.
+
+        Raises:
+            JournalError: it cannot be written: the disk is full, say, or was taken away.
+        """
         database = self._database
-        database.execute("BEGIN IMMEDIATE")
         try:
+            database.execute("BEGIN IMMEDIATE")
             yield database
-        except BaseException:
-            database.execute("ROLLBACK")
+            database.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):  # a full disk has rolled it back already
+                database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                remedy = "close what holds it" if "locked" in str(error) else "free the disk"
+                raise JournalError(
+                    f"what happens is written into the journal first, it cannot be ({error}): "
+                    f"{remedy}, then start the session again; what was confirmed is in it"
+                ) from error
             raise
-        database.execute("COMMIT")
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a question that changes nothing; it waits for no writer."""
+        return list(self._database.execute(query, values))
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
         row: tuple[Any, ...] = self._database.execute(query, values).fetchone()

@@ -113,8 +113,8 @@ def load_keys(
         venue: a sandbox, or the local exchange.
         environment: the process's own by default.
         file: a ``.env`` file that nobody else may read; none by default.
-        keyring: ``(service, name) -> secret``; the system's, where the package ``keyring`` is
-            installed, by default.
+        keyring: ``(service, name) -> secret``; by default the system's, where the extra
+            ``keyring`` is installed: ``keyring set seawall BINANCE_TESTNET_API_KEY`` fills it.
 
     Raises:
         KeysRefused: there are none, they are incomplete, the file is open to others, or they may
@@ -129,16 +129,16 @@ def load_keys(
         ("environment", process.get),
         (file.name if file else "", from_file.get),
     ]
-    ask = _system_keyring() if keyring is None else keyring
-    if ask is not None:
-        sources.append(("keyring", lambda name: ask(_KEYRING_SERVICE, name)))
+    vault = _Vault(keyring)
+    sources.append(("keyring", vault.look_up))
     for source, look_up in sources:
         found = {name: value for name in wanted if (value := look_up(name))}
         if found:
             keys = _to_keys(found, wanted, source)
             _check_not_production(found, {**from_file, **process})
             return keys
-    raise KeysRefused(_nothing_found(venue, wanted, {**from_file, **process}))
+    nothing = _nothing_found(venue, wanted, {**from_file, **process})
+    raise KeysRefused(f"{nothing}; {vault.why_not}" if vault.why_not else nothing)
 
 
 def read_env_file(file: Path) -> dict[str, str]:
@@ -230,14 +230,37 @@ def _nothing_found(venue: Venue, wanted: Mapping[str, str], everything: Mapping[
     hint = f"; {', '.join(sorted(other))} is not named as a sandbox's and was not used"
     return (
         f"{venue.name} needs keys of its sandbox, named with {', '.join(SANDBOX_WORDS)}: set "
-        f"{exchange}_TESTNET_API_KEY and {exchange}_TESTNET_SECRET{hint if other else ''}"
+        f"{exchange}_TESTNET_API_KEY and {exchange}_TESTNET_SECRET in the environment, a .env file "
+        f"or the system keyring{hint if other else ''}"
     )
 
 
-def _system_keyring() -> Callable[[str, str], str | None] | None:
-    try:
-        module = import_module("keyring")
-    except ImportError:
-        return None
-    found: Callable[[str, str], str | None] = module.get_password
-    return found
+class _Vault:
+    """The system's keyring, which may be missing, locked or without a place to keep anything.
+
+    Attributes:
+        why_not: why nothing can be found in it, ``""`` where it could be.
+    """
+
+    def __init__(self, ask: Callable[[str, str], str | None] | None) -> None:
+        self._ask, self.why_not = ask, ""
+        if ask is None:
+            try:
+                self._ask = import_module("keyring").get_password
+            except ImportError:
+                self.why_not = (
+                    'the system keyring was not asked: pip install "seawall[keyring]" to use it'
+                )
+
+    def look_up(self, name: str) -> str | None:
+        """Return what is kept under a name; ``None`` also from the first failure on."""
+        if self._ask is None or self.why_not:
+            return None
+        try:
+            return self._ask(_KEYRING_SERVICE, name)
+        except Exception as error:  # noqa: BLE001 - each backend has its own; its text may say much
+            self.why_not = (
+                f"the system keyring cannot be used ({type(error).__name__}): unlock it, or use "
+                "the environment or a .env file"
+            )
+            return None

@@ -5,8 +5,10 @@
 before anything else, and stays on: a session does not begin while its file is there.
 """
 
+import os
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NamedTuple, get_args
@@ -24,7 +26,9 @@ SIGNALS: Mapping[signal.Signals, Order] = {
     signal.SIGTERM: "stop",
     signal.SIGINT: "stop",
     **({signal.SIGUSR1: "cancel", signal.SIGUSR2: "flatten"} if hasattr(signal, "SIGUSR1") else {}),
+    **({signal.SIGHUP: "stop"} if hasattr(signal, "SIGHUP") else {}),
 }
+_STOPPING = "stopping; Ctrl-C again: at once"
 
 
 class Stopped(NamedTuple):
@@ -49,11 +53,16 @@ class KillSwitch:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._signalled: Order | None = None
+        self._has_interrupted = False
 
     def listen(self) -> None:
-        """Let SIGTERM and SIGINT stop, SIGUSR1 cancel, SIGUSR2 flatten; in the main thread only."""
+        """Let SIGTERM, SIGINT and SIGHUP stop, SIGUSR1 cancel, SIGUSR2 flatten; main thread only.
+
+        A signal that whoever started the process had ignored (``nohup``) stays ignored.
+        """
         for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
 
     def press(self, order: Order) -> None:
         """Tell the session that watches this file to end."""
@@ -89,11 +98,25 @@ class KillSwitch:
         """
         if self._file.exists():
             raise PaperError(
-                f"the kill switch is on ({self._file.name}): look at the account, then remove it"
+                f"the kill switch is on ({self.read()}): look at the account, then take it back "
+                f"with seawall paper stop --release {self._file.parent}"
             )
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._has_interrupted:
+                raise KeyboardInterrupt
+            self._has_interrupted = True
+            _tell_at_once(_STOPPING)
         self._signalled = _stronger(SIGNALS[signal.Signals(number)], self._signalled)
+
+
+def _tell_at_once(text: str) -> None:
+    """Write a line to stderr from within a signal handler; below a live view where there is one."""
+    is_terminal = os.isatty(2)
+    line = f"\x1b7\r\n{text}\x1b8" if is_terminal else f"{text}\n"  # the cursor stays where it was
+    with suppress(OSError):  # nobody may be listening any more
+        os.write(2, line.encode())
 
 
 def _stronger(one: Order, other: Order | None) -> Order:
@@ -169,7 +192,8 @@ def _closing(
     limits = exchange.market(symbol).get("limits") or {}
     smallest = float((limits.get("amount") or {}).get("min") or 0.0)
     least = float((limits.get("cost") or {}).get("min") or 0.0)
-    is_worth_it = not least or rounded * client.last_price(symbol) >= least
+    # What only reduces may be as small as a lot.
+    is_worth_it = market == "perpetual" or not least or rounded * client.last_price(symbol) >= least
     if rounded <= 0 or rounded < smallest or not is_worth_it:
         return None
     return OrderIntent(

@@ -10,11 +10,13 @@ Equity, losses and sizes are in quote units; times in ms on the session's clock.
 
 from collections import deque
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Literal, NamedTuple
 
 from seawall.errors import RecipeError
 from seawall.paper.journal import PaperJournal
 from seawall.paper.order import OrderIntent
+from seawall.recipe import Recipe
 from seawall.units import DAY_MS, MINUTE_MS
 
 Consequence = Literal["refuse", "pause", "halt"]
@@ -27,17 +29,20 @@ class Limits:
 
     Attributes:
         max_order: quote units of one order.
-        max_position: quote units held in one symbol, either way.
+        max_position: quote units held in one symbol, either way; of a perpetual its notional.
+        max_leverage: all that is held, either way, in units of the equity.
         max_daily_loss: share of the equity with which the UTC day began, > 0 and <= 1.
         max_drawdown: share of the highest equity of the account's journal, > 0 and <= 1.
         max_orders_per_minute: in any minute.
         max_data_age_ms: since the last closed candle became known.
         max_clock_skew_ms: between our clock and the exchange's.
-        max_silence_ms: since the agent last answered.
+        max_silence_ms: since the agent was asked and has not answered, or abstained; one that
+            sleeps because it said so is not silent.
     """
 
     max_order: float | None = None
     max_position: float | None = None
+    max_leverage: float | None = None
     max_daily_loss: float | None = 0.2
     max_drawdown: float | None = 0.5
     max_orders_per_minute: int | None = 60
@@ -56,6 +61,12 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value > 1:
                 raise RecipeError(f"limits.{name} is a share of the equity, <= 1, is {value}")
+
+
+def guards(recipe: Recipe) -> bool:
+    """Return whether a recipe's job is to guard a loan or a position that is there."""
+    has_position = recipe.perpetual is not None and recipe.perpetual.position is not None
+    return recipe.loan is not None or has_position
 
 
 class Breach(NamedTuple):
@@ -79,11 +90,15 @@ class Exposure(NamedTuple):
         price: of the symbol now, quote units.
         quantity: base units held, > 0 long.
         resting: base units of open orders on the order's own side, >= 0.
+        gross: quote units held in all other symbols, either way.
+        equity: of the account, quote units; 0.0 where it is not known.
     """
 
     price: float
     quantity: float
     resting: float = 0.0
+    gross: float = 0.0
+    equity: float = 0.0
 
 
 class Pulse(NamedTuple):
@@ -105,7 +120,9 @@ class LimitKeeper:
     def __init__(self, limits: Limits, journal: PaperJournal) -> None:
         self.limits, self._journal = limits, journal
         self._sent_ms: deque[int] = deque(
-            one.intent_ms for one in journal.orders() if one.state != "rejected"
+            one.intent_ms
+            for one in journal.orders()
+            if one.state != "rejected" and one.intent.client_id.startswith(journal.mark)
         )
 
     # Before an order ------------------------------------------------------------------------------
@@ -137,6 +154,13 @@ class LimitKeeper:
                 f"would be {after:g}: send less or cancel"
             )
             return Breach("max_position", "refuse", text)
+        leverage = (exposure.gross + after) / exposure.equity if exposure.equity > 0 else inf
+        if limits.max_leverage is not None and leverage > limits.max_leverage:
+            text = (
+                f"all that is held is worth at most {limits.max_leverage:g} times the equity, with "
+                f"open orders it would be {leverage:.4g} times: send less or cancel"
+            )
+            return Breach("max_leverage", "refuse", text)
         return None
 
     def _check_rate(self, now_ms: int) -> Breach | None:

@@ -9,7 +9,8 @@ and limits, and waits. backtrader's own loop of live feeds is not used: it goes 
 and asks each feed by itself.
 
 A candle that comes after its step is over (the gate did not wait for it any longer) makes no step
-of its own: it is seen at the next one, and no order is filled in it.
+of its own: it is seen at the next one, and no order is filled in it. A mark that comes so is not
+taken any more, nor one to which no candle belongs.
 
 Left out: timers, cheat-on-open, writers, several strategies' analyzers.
 """
@@ -32,7 +33,8 @@ class LiveCerebro(Cerebro):
         gate: releases the candles of all feeds.
         turn: called before each look at the gate; false ends the session.
         on_late: called with candles whose step is over.
-        on_candles: called with a stamp and its candles when the feeds have them, and nobody else.
+        on_candles: called with a stamp and its candles, marks included, when the feeds have them,
+            and nobody else.
         on_step: called with the stamp when the strategy is done with it.
     """
 
@@ -58,11 +60,16 @@ class LiveCerebro(Cerebro):
 
     def _play(self, stamp: int, strategies: list[Any]) -> None:
         candles = self._gate.due(stamp)
+        shown = {}
         for feed in self.datas:
             if feed._name in candles:
                 feed.next()
-        if stamp <= self._last_ms:
-            self._on_late(candles)
+                shown[feed._name] = candles[feed._name]
+        for name in candles.keys() - shown.keys():
+            self._gate.take(name)  # of a mark, which has no feed
+        if stamp <= self._last_ms or not shown:
+            if shown:
+                self._on_late(shown)
             return
         self._last_ms = stamp
         self._on_candles(stamp, candles)

@@ -26,7 +26,8 @@ class Heard(NamedTuple):
 
     Attributes:
         client_id: of the order; ``""``: the stream was dropped, or told what cannot be read.
-        news: what it said; ``None`` for a drop.
+        news: what it said; ``None`` for a drop, and of an order that waits apart: what it has
+            become has to be asked for.
         text: why it was dropped.
     """
 
@@ -85,6 +86,8 @@ class OrderStream:
 
     async def _listen(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        # What ccxt leaves running when its client is closed fails later, and is nobody's.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         wait_seconds = _FIRST_WAIT_SECONDS
         while True:
             client, before = None, self.n_heard
@@ -117,6 +120,9 @@ class OrderStream:
         """Read an event at once: the client changes what it has given away."""
         self.n_heard += 1
         client_id = str(row.get("clientOrderId") or "") if isinstance(row, dict) else ""
+        if isinstance(row, dict) and "aid" in (row.get("info") or {}):
+            self._heard.put(Heard(client_id, None, ""))
+            return
         try:
             news = read_order(row, client_id)
         except (Unreadable, ValueError) as error:

@@ -9,8 +9,9 @@ taken over, and the agent is asked at the next close as if it had just been woke
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
+from seawall.paper.errors import PaperError
 from seawall.paper.opening_parts import Opening, Surroundings
 from seawall.paper.opening_sandbox import open_sandbox
 from seawall.paper.opening_shadow import open_shadow
@@ -18,6 +19,7 @@ from seawall.paper.plan import Plan
 from seawall.paper.session import PaperSession
 
 __all__ = ["Surroundings", "open_session"]
+HASTY = "ended at once by a second Ctrl-C; what is open stays open"
 
 
 @contextmanager
@@ -34,6 +36,8 @@ def open_session(plan: Plan, around: Surroundings | None = None) -> Iterator[Pap
             keys = opening.prepare()
             yield open_shadow(opening) if keys is None else open_sandbox(opening, keys)
         except BaseException as error:
-            opening.end(opening.redactor.clean_error(error))
+            is_hasty = isinstance(error, KeyboardInterrupt)
+            with suppress(PaperError):  # of a full disk, say: what is raised is the first
+                opening.end(HASTY if is_hasty else opening.redactor.clean_error(error))
             raise
         opening.end(opening.why())

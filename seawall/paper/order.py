@@ -54,6 +54,7 @@ class OrderIntent:
         stop_price: quote units, of stops.
         time_in_force: ``gtc``, ``ioc`` or ``fok``.
         post_only, reduce_only: wishes of the order.
+        trigger: which price sets off a stop on a perpetual.
         reason: why it was sent; from the decision.
     """
 
@@ -67,6 +68,7 @@ class OrderIntent:
     time_in_force: Literal["gtc", "ioc", "fok"] = "gtc"
     post_only: bool = False
     reduce_only: bool = False
+    trigger: Literal["last", "mark"] = "last"
     reason: str = ""
 
 

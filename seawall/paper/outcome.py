@@ -7,24 +7,35 @@ from math import nan
 import numpy as np
 
 from seawall.engine.accounts import trace_account
+from seawall.engine.feed import resample
 from seawall.engine.outcome import Played, to_result
+from seawall.engine.perpetual.outcome import LIQUIDATION_RULE
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
+from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
 from seawall.paper.candles import Candle
 from seawall.paper.errors import JournalError
+from seawall.paper.forced import is_forced
+from seawall.paper.futures_outcome import told_played
+from seawall.paper.futures_record import has_told_account
 from seawall.paper.order import TradeFill
-from seawall.paper.plan import to_live
+from seawall.paper.plan import to_live, with_account
 from seawall.paper.record import Record, SessionRow, Setup
 from seawall.paper.shadow import FILL
+from seawall.paper.shadow_record import play_record
+from seawall.paper.shadow_rerun import run_again
+from seawall.paper.shadow_world import Standing
+from seawall.paper.signals import LABEL, recorded_signals
 from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import split_symbol
 from seawall.venues.ledger import Entry, Ledger
 
 SOURCE = "recorded by a paper session"
-_TOLD = ("fault", "paused", "ending", "difference", "refused", "rejected", "cancel", "fee")
+_TOLD = ("fault", "paused", "ending", "difference", "refused", "rejected", "cancel", "fee",
+         "liquidated", "margin call")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +71,8 @@ def find_run(record: Record, number: int | None = None) -> SessionRun:
         if (row.recipe.id, row.venue) != (last.recipe.id, last.venue):
             break
         chosen.append(row)
+    while len(chosen) > 1 and _has_seen_nothing(record, chosen[-1]):
+        chosen.pop()  # it was refused, or killed before its first bar
     first = chosen[-1]
     market = last.recipe.market
     opens = [
@@ -77,8 +90,13 @@ def find_run(record: Record, number: int | None = None) -> SessionRun:
     )  # fmt: skip
 
 
-def recorded_world(record: Record, run: SessionRun) -> World:
-    """Return the world of a backtest, made of the candles that the session saw."""
+def _has_seen_nothing(record: Record, row: SessionRow) -> bool:
+    """Return whether a start on an exchange's account was over before its first bar."""
+    return row.setup.mode != "shadow" and not record.journal.values(row.number)
+
+
+def recorded_world(record: Record, run: SessionRun, catalog: Catalog | None = None) -> World:
+    """Return the world of a backtest, made of what the session saw."""
     market = run.recipe.market
     since_ms = market.since_ms - max(1, -(-market.warmup_ms // market.timeframe_ms) + 1) * (
         market.timeframe_ms
@@ -91,14 +109,27 @@ def recorded_world(record: Record, run: SessionRun) -> World:
         for symbol in market.symbols
     }
     clock_ms = np.unique(np.concatenate([one.close_ms for one in candles.values()]))
+    standing = Standing.from_dict(run.setup.world)
+    venues = None
+    if standing.is_needed:
+        last_ms = int(clock_ms[-1])
+        recipe = with_account(run.recipe, run.setup)
+        venues = play_record(record, recipe, standing, catalog or Catalog(), last_ms)
+    higher = [
+        (symbol, resample(one, coarse))
+        for symbol, one in candles.items()
+        for coarse in market.higher_timeframes
+    ]
     return World(
         candles=candles,
-        higher=(),
-        signals={},
+        higher=tuple((symbol, one) for symbol, one in higher if len(one)),
+        signals=recorded_signals(record.journal, market.signals),
         filters=run.setup.grids(),
         since_ms=market.since_ms,
         until_ms=market.until_ms,
         clock_ms=clock_ms,
+        loan=None if venues is None else venues.closed_loan(),
+        perpetual=None if venues is None else venues.perpetual(),
     )
 
 
@@ -132,7 +163,9 @@ def recorded_fills(record: Record, run: SessionRun) -> list[Fill]:
     frame_ms = run.recipe.market.timeframe_ms
     ours = set(run.recipe.market.symbols)
     trades = [one for one in journal.fills(since_ms=since_ms) if one.symbol in ours]
-    return [_to_fill(one, frame_ms) for one in sorted(trades, key=lambda one: one.time_ms)]
+    forced = {one.exchange_id for one in journal.orders() if is_forced(one)}
+    fills = [_to_fill(one, frame_ms) for one in sorted(trades, key=lambda one: one.time_ms)]
+    return [one._replace(rule=LIQUIDATION_RULE) if one.order_id in forced else one for one in fills]
 
 
 def session_result(record: Record, number: int | None = None) -> Result:
@@ -145,18 +178,36 @@ def session_result(record: Record, number: int | None = None) -> Result:
     world = recorded_world(record, run)
     fills = recorded_fills(record, run)
     setup = run.setup
-    played = Played(
-        curve=trace_account(world, fills, cash=setup.cash, held=setup.holdings, at_open=False),
-        fills=fills,
-        journal=recorded_entries(record, run, fills),
-        ledger=_to_ledger(run, fills),
-        held=setup.holdings,
-        n_decisions=len(record.decisions(run.numbers)),
-        n_ambiguous=sum(fill.is_ambiguous for fill in fills),
+    played = (
+        _play(record, run, world, fills)
+        if setup.world
+        else Played(
+            curve=trace_account(world, fills, cash=setup.cash, held=setup.holdings, at_open=False),
+            fills=fills,
+            journal=recorded_entries(record, run, fills),
+            ledger=_to_ledger(run, fills),
+            held=setup.holdings,
+            n_decisions=len(record.decisions(run.numbers)),
+            n_ambiguous=sum(fill.is_ambiguous for fill in fills),
+        )
     )
     result = to_result(run.recipe, world, played, played)
-    label = f"paper: {run.venue}"
-    return replace(result, labels=(label, *result.labels))
+    told = (LABEL,) if run.recipe.market.signals else ()
+    return replace(result, labels=(f"paper: {run.venue}", *told, *result.labels))
+
+
+def _play(record: Record, run: SessionRun, world: World, fills: Sequence[Fill]) -> Played:
+    """Return what a session with more venues than spot has left."""
+    if has_told_account(run.setup):
+        journal = recorded_entries(record, run, fills)
+        n_decisions = len(record.decisions(run.numbers))
+        return told_played(record, run.setup, world, fills, journal, n_decisions=n_decisions)
+    played = run_again(record, run.recipe, run.setup, world)
+    return replace(
+        played,
+        journal=recorded_entries(record, run, fills),
+        n_decisions=len(record.decisions(run.numbers)),
+    )
 
 
 def recorded_entries(record: Record, run: SessionRun, fills: Sequence[Fill]) -> list[JournalEntry]:

@@ -6,14 +6,14 @@ by what a model of a market cannot know, and each difference is given its reason
 agent saw, a refusal, a partial fill, the time the order took, the spread it met.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from seawall.action import to_json
-from seawall.agent import Agent, Decision, to_decision
+from seawall.agent import Agent, AgentInfo, Answer, Decision
 from seawall.engine.components import make_agent
 from seawall.engine.outcome import Played
 from seawall.engine.run import play_once
@@ -21,10 +21,15 @@ from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
 from seawall.observation import Observation
+from seawall.paper.asked import read_as
+from seawall.paper.circumstances import Circumstances
+from seawall.paper.futures_parity import pair_funding
+from seawall.paper.futures_record import has_told_account
 from seawall.paper.outcome import SessionRun, find_run, recorded_fills, recorded_world
-from seawall.paper.record import Record, Recorded
-from seawall.recipe import Recipe
-from seawall.units import BPS, SECOND_MS, split_symbol
+from seawall.paper.parity_events import EventPair, pair_events
+from seawall.paper.plan import with_account
+from seawall.paper.record import Record, Recorded, to_plain
+from seawall.units import BPS, SECOND_MS
 
 _SAME = 1e-9  # relative
 _SLOW_MS = SECOND_MS
@@ -84,24 +89,27 @@ class Parity:
     Attributes:
         run: what was replayed.
         decisions, fills: all pairs, in order of time.
+        events: funding, liquidations, transactions and transfers of a shadow; likewise.
         equity, replayed_equity: at the last close, quote units.
     """
 
     run: SessionRun
     decisions: Sequence[DecisionPair]
     fills: Sequence[FillPair]
+    events: Sequence[EventPair] = ()
     equity: float
     replayed_equity: float
 
     @property
-    def differences(self) -> list[DecisionPair | FillPair]:
+    def differences(self) -> list[DecisionPair | FillPair | EventPair]:
         """The pairs that differ."""
-        pairs: list[DecisionPair | FillPair] = [*self.decisions, *self.fills]
+        pairs: list[DecisionPair | FillPair | EventPair]
+        pairs = [*self.decisions, *self.fills, *self.events]
         return [pair for pair in pairs if pair.why]
 
     @property
     def agrees(self) -> bool:
-        """Whether every decision is identical and every fill equal."""
+        """Whether every decision is identical, every fill and event equal."""
         return not self.differences
 
 
@@ -119,26 +127,25 @@ def replay(record: Record, number: int | None = None, *, agent: Agent | None = N
     run = find_run(record, number)
     noting = _NotingAgent(agent or make_agent(run.recipe))
     world = recorded_world(record, run)
-    played = play_once(world, _with_account(run), noting)
+    played = play_once(world, with_account(run.recipe, run.setup), noting)
     recorded = record.decisions(run.numbers)
-    decisions = _pair_decisions(recorded, noting.made)
+    around = Circumstances(record, run)
+    decisions = _pair_decisions(recorded, noting.made, around)
     values = [value for one in run.numbers for value in record.journal.values(one)]
     return Parity(
         run=run,
         decisions=decisions,
-        fills=_pair_fills(record, run, played, decisions, world),
+        fills=_pair_fills(record, run, played, decisions=decisions, world=world, around=around),
+        events=_pair_events(record, run, played),
         equity=max(values)[1] if values else run.setup.cash,
         replayed_equity=float(played.curve.equity[-1]),
     )
 
 
-def _with_account(run: SessionRun) -> Recipe:
-    """Return the recipe with what the account held when trading began."""
-    held = {split_symbol(symbol)[0]: amount for symbol, amount in run.setup.holdings.items()}
-    settings: dict[str, object] = {
-        f"account.initial_holdings.{base}": amount for base, amount in held.items() if amount
-    }
-    return run.recipe.with_settings({**settings, "account.cash": run.setup.cash})
+def _pair_events(record: Record, run: SessionRun, played: Played) -> list[EventPair]:
+    if has_told_account(run.setup):
+        return pair_funding(record, run, played)
+    return pair_events(record.entries(run.numbers), played.journal) if run.setup.world else []
 
 
 class _NotingAgent:
@@ -147,41 +154,56 @@ class _NotingAgent:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self.made: list[Recorded] = []
+        self._read: Callable[[object], Decision] | None = None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._agent, name)
 
-    def decide(self, observation: Observation) -> Decision:
-        """Return the agent's answer as a decision, and keep it."""
+    def begin(self, info: AgentInfo) -> None:
+        """Tell the agent what it is up to, and take how its job reads answers."""
+        self._read = info.read
+        begin = getattr(self._agent, "begin", None)
+        if begin is not None:
+            begin(info)
+
+    def decide(self, observation: Observation) -> Answer:
+        """Return the agent's answer, and keep it."""
         seen = {"equity": observation.equity, "cash": observation.cash}
         held = {"quantities": dict(observation.quantities)}
         try:
-            decision = to_decision(self._agent.decide(observation), observation.symbols)
+            answer = self._agent.decide(observation)
+            decision, plain = read_as(answer, observation.symbols, self._read), to_plain(answer)
         except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {error}"
             self.made.append(Recorded(observation.time_ms, Decision(), text, 0, seen | held))
             raise
-        self.made.append(Recorded(observation.time_ms, decision, "", 0, seen | held))
-        return decision
+        made = Recorded(observation.time_ms, decision, "", 0, seen | held, plain)
+        self.made.append(made)
+        return made.answer
 
 
 # Decisions ----------------------------------------------------------------------------------------
 
 
 def _pair_decisions(
-    recorded: Sequence[Recorded], replayed: Sequence[Recorded]
+    recorded: Sequence[Recorded], replayed: Sequence[Recorded], around: Circumstances
 ) -> list[DecisionPair]:
     ours = {made.time_ms: made for made in recorded}
     theirs = {made.time_ms: made for made in replayed}
     return [
-        DecisionPair(moment, a := ours.get(moment), b := theirs.get(moment), _why_decided(a, b))
+        DecisionPair(
+            moment, a := ours.get(moment), b := theirs.get(moment),
+            _why_decided(a, b, moment, around),
+        )
         for moment in sorted({*ours, *theirs})
-    ]
+    ]  # fmt: skip
 
 
-def _why_decided(ours: Recorded | None, theirs: Recorded | None) -> str:
+def _why_decided(
+    ours: Recorded | None, theirs: Recorded | None, time_ms: int, around: Circumstances
+) -> str:
     if ours is None:
-        return "nobody was asked in the session: it was away, or the agent slept"
+        return around.why_not_asked(time_ms)
     if theirs is None:
         return "nobody is asked in the replay: the agent sleeps, since it decided otherwise before"
     same = [to_json(one) for one in ours.decision.actions] == [
@@ -190,7 +212,12 @@ def _why_decided(ours: Recorded | None, theirs: Recorded | None) -> str:
     if same and bool(ours.error) == bool(theirs.error):
         return ""
     if ours.error or theirs.error:
-        return f"one of them raised: {ours.error or theirs.error}"
+        return around.who_raised(ours.error, theirs.error)
+    return around.late_at(time_ms) or _why_otherwise(ours, theirs)
+
+
+def _why_otherwise(ours: Recorded, theirs: Recorded) -> str:
+    """Return why two answers differ that nothing from outside explains."""
     for name in ("equity", "cash"):
         mine, other = float(ours.seen[name]), float(theirs.seen[name])
         if abs(mine - other) > _SAME * abs(other):
@@ -205,11 +232,14 @@ def _pair_fills(
     record: Record,
     run: SessionRun,
     played: Played,
+    *,
     decisions: Sequence[DecisionPair],
     world: World,
+    around: Circumstances,
 ) -> list[FillPair]:
     frame_ms = run.recipe.market.timeframe_ms
-    ours = _group(recorded_fills(record, run), _sent_in(record, run, frame_ms))
+    sent = _sent_in(record, run, frame_ms)
+    ours = _group(recorded_fills(record, run), sent)
     theirs = _group(played.fills, _sent_by(played.journal, frame_ms))
     differing = {pair.time_ms for pair in decisions if pair.why}
     refused = _refusals(record, run, frame_ms)
@@ -220,7 +250,12 @@ def _pair_fills(
         mine, other = _sum(symbol, ours.get(key)), _sum(symbol, theirs.get(key))
         why = _why_filled(mine, other, bar_ms, asked.get(key))
         if why and mine is None:
-            why = refused.get(key, why)
+            is_sent = key in asked or bar_ms in sent.values()
+            why = refused.get(key, why + around.why_not_filled(is_sent=is_sent))
+        if why and other is None:
+            why += around.who_closed(symbol, bar_ms)
+        if why and (late := around.late_in(symbol, bar_ms, _end_of(mine, other))):
+            why = f"{why}; {late}"
         if not why and run.setup.mode == "shadow" and _rows(ours[key]) != _rows(theirs[key]):
             why = "the same in sum, filled in other parts"
         if why and bar_ms in differing:
@@ -229,6 +264,10 @@ def _pair_fills(
             why += _explain_price(mine, quotes.get(key), _find_open(world, symbol, bar_ms))
         pairs.append(FillPair(bar_ms, mine, other, why))
     return pairs
+
+
+def _end_of(*filled: Filled | None) -> int:
+    return max(one.last_ms for one in filled if one is not None) + 1
 
 
 def _find_open(world: World, symbol: str, bar_ms: int) -> float | None:
@@ -315,7 +354,7 @@ def _why_filled(
     ours: Filled | None, theirs: Filled | None, bar_ms: int, asked: float | None
 ) -> str:
     if ours is None:
-        return "nothing was filled in the session: not sent, refused, or still waiting"
+        return "nothing was filled in the session"
     if theirs is None:
         return "nothing is filled in the replay"
     reasons = []

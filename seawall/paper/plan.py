@@ -6,26 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from seawall.engine.checks import check_job
 from seawall.engine.components import find_strategy
+from seawall.engine.loan.standing import check_live as check_live_loan
 from seawall.errors import RecipeError
 from seawall.paper.allowed import Market, Venue, find_venue
+from seawall.paper.errors import GuardRefused
+from seawall.paper.futures_record import has_told_account, with_told_account
 from seawall.paper.guard import local_venue, shadow_of
 from seawall.paper.limits import Limits
+from seawall.paper.record import Setup
 from seawall.paper.supervisor import Watch
 from seawall.recipe import Recipe
 from seawall.strategy import AgentStrategy
-from seawall.units import SECOND_MS, is_perpetual, to_time_text
+from seawall.units import SECOND_MS, is_perpetual, split_symbol, to_time_text
 
 Style = Literal["shadow", "sandbox"]
 LOCAL = "local:"
+MARKETS: tuple[Market, ...] = ("spot", "perpetual")
+_KEPT = ("symbols", "timeframe", "higher_timeframes", "warmup", "signals")  # of the market section
+FUTURES_TRIED = ("binance",)  # whose sandbox's futures account is read; beside our own exchange
 _FOREVER = "2199-01-01"
 _NEEDED: Mapping[str, object] = {
     "execution.decide_at": "close",
     "execution.fill": "next_open",
     "execution.fills": "exchange",
-    "market.signals": (),
-    "market.higher_timeframes": (),
-    "account.initial_holdings": {},
+    "market.texts": None,
 }
 
 
@@ -40,6 +46,7 @@ class Plan:
         folder: where the session keeps its journal, log and kill switch.
         limits, watch: what stands between the agent and the account.
         adopt: take the exchange's side where it and the journal differ.
+        opens: open the position that the recipe guards, where a sandbox holds nothing.
         settle_ms: how long after its end a candle is taken.
     """
 
@@ -50,19 +57,49 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     watch: Watch = field(default_factory=Watch)
     adopt: bool = False
+    opens: bool = False
     settle_ms: int = 0
 
     def __post_init__(self) -> None:
-        check_recipe(self.recipe)
+        check_recipe(self.recipe, self.style)
+        if self.style == "sandbox" and self.recipe.account.initial_holdings:
+            raise RecipeError(
+                "account.initial_holdings belong to an account that begins with the session, in a "
+                f"sandbox it is the exchange's, they are "
+                f"{dict(self.recipe.account.initial_holdings)}: leave them out and buy there, or "
+                "run --shadow"
+            )
+        if self.style == "sandbox" and self.markets == ("perpetual",) and not self._is_tried:
+            raise GuardRefused(
+                f"a futures account is read as {', '.join(FUTURES_TRIED)} tell it, the exchange is "
+                f"{self.exchange!r}: choose one of them, or local:URL"
+            )
+
+    @property
+    def _is_tried(self) -> bool:
+        return self.is_local or self.exchange in FUTURES_TRIED
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """The exchange's markets that its symbols are of; the first one names the session."""
+        there = {market_of(symbol) for symbol in self.recipe.market.symbols}
+        return tuple(market for market in MARKETS if market in there)
 
     @property
     def venue(self) -> Venue:
-        """Where its requests may go.
+        """Where its requests may go: that of its first market.
 
         Raises:
             GuardRefused: nowhere: the exchange is not supported so.
         """
-        market: Market = "spot"
+        return self.venue_of(self.markets[0])
+
+    def venue_of(self, market: Market) -> Venue:
+        """Return where the requests of one of its markets may go.
+
+        Raises:
+            GuardRefused: nowhere: the exchange is not supported so.
+        """
         if self.is_local:
             venue = local_venue(self.exchange.removeprefix(LOCAL), market)
             return shadow_of(venue) if self.style == "shadow" else venue
@@ -80,18 +117,23 @@ class Plan:
         return max(1, -(-market.warmup_ms // market.timeframe_ms))
 
 
-def check_recipe(recipe: Recipe) -> None:
+def market_of(symbol: str) -> Market:
+    """Return the market of an exchange on which a symbol is traded."""
+    return "perpetual" if is_perpetual(symbol) else "spot"
+
+
+def check_recipe(recipe: Recipe, style: Style = "shadow") -> None:
     """Raise where a recipe cannot be run live.
 
     Raises:
         RecipeError: it asks for what a live market does not have, or its job is another.
     """
-    if recipe.loan is not None or any(is_perpetual(symbol) for symbol in recipe.market.symbols):
-        raise RecipeError(
-            f"paper trading is on spot so far, the recipe has {list(recipe.market.symbols)}"
-            f"{' and a loan' if recipe.loan is not None else ''}: take a recipe of spot symbols"
-        )
     strategy = find_strategy(recipe)
+    check_job(recipe, strategy)
+    if recipe.loan is not None:
+        check_live_loan(recipe.loan)
+    if style == "sandbox":
+        _check_sandbox(recipe)
     if not issubclass(strategy, AgentStrategy):
         raise RecipeError(
             f"paper trading runs a job for an agent, {recipe.strategy.name} decides itself: use "
@@ -102,8 +144,27 @@ def check_recipe(recipe: Recipe) -> None:
         found = getattr(getattr(recipe, section), name)
         if found != wanted:
             needed = f"set it to {wanted!r}" if isinstance(wanted, str) else "leave it out"
-            raise RecipeError(f"a live market is traded from close to next open, {key} is "
-                              f"{found!r}: {needed}")  # fmt: skip
+            rule = (
+                "a live market is traded from close to next open, by an exchange's rules"
+                if section == "execution"
+                else "a paper session reads no texts yet"
+            )
+            raise RecipeError(f"{rule}, {key} is {found!r}: {needed}")
+
+
+def _check_sandbox(recipe: Recipe) -> None:
+    """Raise where no exchange's sandbox is what a recipe needs."""
+    symbols = recipe.market.symbols
+    if recipe.loan is not None:
+        raise RecipeError(
+            "no exchange's sandbox has a loan, the recipe has one: take a recipe without, or run "
+            "--shadow"
+        )
+    if len({market_of(symbol) for symbol in symbols}) > 1:
+        raise RecipeError(
+            f"a sandbox session has one account, spot or futures, the recipe has {list(symbols)}: "
+            "take symbols of one market, or run --shadow"
+        )
 
 
 def to_live(recipe: Recipe, exchange: str, since_ms: int, until_ms: int | None = None) -> Recipe:
@@ -116,10 +177,18 @@ def to_live(recipe: Recipe, exchange: str, since_ms: int, until_ms: int | None =
         until_ms: where it ended; far away if not given.
     """
     values = json.loads(recipe.to_json())
-    kept = {name: values["market"][name] for name in ("symbols", "timeframe", "warmup")}
+    kept = {name: values["market"][name] for name in _KEPT}
     until = _FOREVER if until_ms is None else _to_text(until_ms)
     live = {"venue": exchange, "since": _to_text(since_ms), "until": until}
     return Recipe.from_dict({**values, "market": {**kept, **live}})
+
+
+def with_account(recipe: Recipe, setup: Setup) -> Recipe:
+    """Return a recipe whose account is what a session began with."""
+    if has_told_account(setup):
+        return with_told_account(recipe, setup)
+    held = {split_symbol(symbol)[0]: amount for symbol, amount in setup.holdings.items() if amount}
+    return recipe.with_settings({"account.cash": setup.cash, "account.initial_holdings": held})
 
 
 def _to_text(time_ms: int) -> str:

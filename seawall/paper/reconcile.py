@@ -7,49 +7,30 @@ or the session does not go on. It is never ignored, and nothing at the exchange 
 The exchange moves while it is read, so trades are read before and after, and all again where one
 came in between.
 
-Left out: the balance of a futures wallet, which funding changes without a trade: positions and
-orders are compared there.
+On a futures account positions stand in place of balances, and its wallet, leverage, margin modes
+and moves of margin are compared too (``futures_reconcile``).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 from seawall.paper.allowed import Market
 from seawall.paper.client import ExchangeClient, SeenOrder
+from seawall.paper.differences import UNRESOLVED, Difference
 from seawall.paper.errors import NotReconciled
+from seawall.paper.futures_reconcile import (
+    FuturesSnapshot,
+    adopt_first,
+    adopt_futures,
+    compare_futures,
+    read_futures,
+)
 from seawall.paper.journal import BaselineKind, PaperJournal
 from seawall.paper.order import OrderIntent, OrderNews, TradeFill
 
-Kind = Literal[
-    "unresolved order",  # it is not known yet whether it arrived
-    "foreign order",  # open at the exchange, not of this journal
-    "order state",  # the two disagree about one of ours
-    "foreign trade",  # a trade of no order in the journal
-    "balance",
-    "position",
-]
 _MAX_READS = 5
 _ABSOLUTE, _RELATIVE = 1e-8, 1e-9  # an exchange rounds to eight decimals
 _ADOPTED = "adopted"
-
-
-class Difference(NamedTuple):
-    """One row in which the journal and the exchange differ.
-
-    Attributes:
-        kind: see ``Kind``.
-        name: an order's id, a trade's, an asset or a symbol.
-        believed, told: what the journal and what the exchange says.
-    """
-
-    kind: Kind
-    name: str
-    believed: str
-    told: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}: believed {self.believed}, the exchange says {self.told}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +41,7 @@ class Snapshot:
     foreign_trades: Sequence[TradeFill]
     held: dict[str, float]
     kind: BaselineKind
+    futures: FuturesSnapshot | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +75,12 @@ def reconcile(
     snapshot = read_snapshot(client, symbols, kind=kind)
     if is_first and kind == "balance":
         journal.set_baseline(kind, snapshot.held, client.clock())
-    rows = compare(journal, snapshot)
+    if client.futures is not None and snapshot.futures is not None:
+        adopt_first(client.futures, snapshot.futures)
+    rows = compare(client, snapshot)
     for row in rows:
         journal.note(client.clock(), "difference", str(row))
-    waiting = [row for row in rows if row.kind == "unresolved order"]
+    waiting = [row for row in rows if row.kind in UNRESOLVED]
     if rows and (waiting or not adopt):
         raise NotReconciled(_explain(rows, waiting))
     if rows or is_first:
@@ -110,7 +94,7 @@ def check(client: ExchangeClient, symbols: Iterable[str], *, market: Market) -> 
     Raises:
         ExchangeFault: the exchange cannot be asked now.
     """
-    rows = compare(client.journal, read_snapshot(client, symbols, kind=_kind_of(market)))
+    rows = compare(client, read_snapshot(client, symbols, kind=_kind_of(market)))
     for row in rows:
         client.journal.note(client.clock(), "difference", str(row))
     return rows
@@ -131,10 +115,18 @@ def read_snapshot(
     client.resolve_all()
     for _ in range(_MAX_READS):
         seen = [order for symbol in wanted for order in client.open_orders(symbol)]
-        held = client.balances() if kind == "balance" else client.positions(wanted)
-        if not _sync(client, wanted):
+        held, futures = _read_held(client, wanted, kind)
+        has_moved = client.futures is not None and futures is None
+        if not _sync(client, wanted) and not has_moved:
             foreign = [fill for fill in client.journal.fills() if _is_foreign(client.journal, fill)]
-            return Snapshot(open_orders=seen, foreign_trades=foreign, held=held, kind=kind)
+            client.recognise(foreign)
+            return Snapshot(
+                open_orders=seen,
+                foreign_trades=[one for one in foreign if _is_foreign(client.journal, one)],
+                held=held,
+                kind=kind,
+                futures=futures,
+            )
         client.resolve_all()
     raise NotReconciled(
         f"an account must stand still while it is read, traded {_MAX_READS} times: stop what else "
@@ -142,8 +134,19 @@ def read_snapshot(
     )
 
 
-def compare(journal: PaperJournal, snapshot: Snapshot) -> list[Difference]:
+def _read_held(
+    client: ExchangeClient, symbols: list[str], kind: BaselineKind
+) -> tuple[dict[str, float], FuturesSnapshot | None]:
+    """Return balances or positions; of a futures account all that was told of it, if it stood."""
+    if client.futures is None:
+        return (client.balances() if kind == "balance" else client.positions(symbols)), None
+    told = read_futures(client.futures)
+    return ({} if told is None else told.held), told
+
+
+def compare(client: ExchangeClient, snapshot: Snapshot) -> list[Difference]:
     """Return all rows in which the journal differs from what the exchange told."""
+    journal = client.journal
     rows = [
         Difference("unresolved order", one.intent.client_id, one.state, "nothing yet")
         for one in journal.unresolved()
@@ -155,6 +158,8 @@ def compare(journal: PaperJournal, snapshot: Snapshot) -> list[Difference]:
         for one in snapshot.foreign_trades
         if f"{one.symbol} {one.trade_id}" not in adopted
     ]
+    if client.futures is not None and snapshot.futures is not None:
+        rows += compare_futures(client.futures, snapshot.futures)
     return rows + _compare_amounts(journal, snapshot)
 
 
@@ -204,6 +209,8 @@ def _adopt(client: ExchangeClient, snapshot: Snapshot) -> None:
     for fill in snapshot.foreign_trades:
         journal.see(f"adopted {fill.symbol} {fill.trade_id}", now_ms, _ADOPTED, fill.trade_id)
     journal.set_baseline(snapshot.kind, snapshot.held, now_ms)
+    if client.futures is not None and snapshot.futures is not None:
+        adopt_futures(client.futures, snapshot.futures)
 
 
 def _kind_of(market: Market) -> BaselineKind:
@@ -255,7 +262,7 @@ def _describe_fill(fill: TradeFill) -> str:
 def _explain(rows: Sequence[Difference], waiting: Sequence[Difference]) -> str:
     listed = "; ".join(str(row) for row in rows[:10]) + ("; ..." if len(rows) > 10 else "")  # noqa: PLR2004
     remedy = (
-        "an order may still arrive: start again in half a minute"
+        "what was sent may still arrive: start again in half a minute"
         if waiting
         else "look at the account, then start with --adopt to take the exchange's side"
     )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from seawall.action import Action, from_json, to_json
-from seawall.agent import Decision, Wake
+from seawall.agent import Decision, Thinking, Wake, is_number
 from seawall.journal import JournalEntry
 from seawall.market.manifest import Filters
 from seawall.paper.allowed import Mode
@@ -32,6 +32,8 @@ class Setup:
         exchange: whose candles.
         since_ms: bars that open earlier are warm-up.
         cash: quote units at the start; ``holdings``: base units by symbol.
+        first_prices: at which a shadow's coin was counted, quote units by symbol.
+        world: what holds for the venues of a shadow beside spot (``shadow_world.Standing``).
         filters: the exchange's order grid, by symbol.
         limits: the session's, by name.
         account: which one, ``SandboxKeys.fingerprint``; of a shadow a word.
@@ -43,6 +45,8 @@ class Setup:
     since_ms: int
     cash: float
     holdings: Mapping[str, float] = field(default_factory=dict)
+    first_prices: Mapping[str, float] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
     filters: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     limits: Mapping[str, float | None] = field(default_factory=dict)
     account: str = SHADOW_ACCOUNT
@@ -73,6 +77,7 @@ class Recorded(NamedTuple):
         decision: what was answered; ``error``: why there is no answer, ``""`` where there is one.
         took_ms: how long the agent thought, on the wall.
         seen: equity, cash and quantities it was made from.
+        plain: what was answered, where it was a number, or numbers by name: its job reads it again.
     """
 
     time_ms: int
@@ -80,6 +85,19 @@ class Recorded(NamedTuple):
     error: str
     took_ms: int
     seen: Mapping[str, Any]
+    plain: float | Mapping[str, float] | None = None
+
+    @property
+    def answer(self) -> Decision | float | Mapping[str, float]:
+        """What a job is given: it reads it, once."""
+        return self.decision if self.plain is None else self.plain
+
+
+def to_plain(answer: object) -> float | dict[str, float] | None:
+    """Return an answer that is a number, or numbers by name; ``None``: it is a decision."""
+    if isinstance(answer, Mapping):
+        return {str(name): float(value) for name, value in answer.items()}
+    return float(answer) if is_number(answer) else None  # type: ignore[arg-type]  # it is one
 
 
 class Record:
@@ -137,6 +155,14 @@ class Record:
                 [(symbol, timeframe, *candle, seen_ms) for candle in candles],
             )
 
+    def keep_step(self, timeframe: str, candles: Mapping[str, Candle], seen_ms: int) -> None:
+        """Keep the candles of one step, by name: all of them or none."""
+        with self.journal.transaction() as database:
+            database.executemany(
+                "INSERT OR IGNORE INTO candles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(name, timeframe, *candle, seen_ms) for name, candle in candles.items()],
+            )
+
     def candles(self, symbol: str, timeframe: str, since_ms: int = 0) -> list[Candle]:
         """Return the candles that open at or after ``since_ms``."""
         query = (
@@ -155,6 +181,9 @@ class Record:
         seen = {
             **made.seen,
             "wake": None if decision.wake is None else _from_wake(decision.wake),
+            "thinking": None if decision.thinking is None else asdict(decision.thinking),
+            "abstained": decision.abstained,
+            "plain": made.plain,
             "error": made.error,
             "took_ms": made.took_ms,
         }
@@ -219,13 +248,17 @@ def _to_setup(text: str) -> Setup:
 
 
 def _to_recorded(time_ms: int, actions: Sequence[object], reason: str, seen: Any) -> Recorded:
-    wake = seen.pop("wake", None)
+    wake, thinking = seen.pop("wake", None), seen.pop("thinking", None)
+    plain = seen.pop("plain", None)
     decision = Decision(
         actions=tuple(_to_action(action) for action in actions),
         reason=reason,
         wake=None if wake is None else Wake(**wake),
+        thinking=None if thinking is None else Thinking(**thinking),
+        abstained=seen.pop("abstained", ""),
     )
-    return Recorded(time_ms, decision, seen.pop("error", ""), seen.pop("took_ms", 0), seen)
+    error, took_ms = seen.pop("error", ""), seen.pop("took_ms", 0)
+    return Recorded(time_ms, decision, error, took_ms, seen, plain)
 
 
 def _to_action(value: object) -> Action:

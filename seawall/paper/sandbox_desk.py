@@ -1,6 +1,8 @@
 """What stands between a strategy and a sandbox."""
 
 from seawall.paper.broker import PaperBroker
+from seawall.paper.futures_record import FuturesRecorder
+from seawall.paper.gauges import gauges_of_futures
 from seawall.paper.log import SessionLog
 from seawall.paper.supervisor import Supervisor
 
@@ -8,12 +10,26 @@ from seawall.paper.supervisor import Supervisor
 class SandboxDesk:
     """What stands between a strategy and a sandbox: the broker does the work.
 
+    Args:
+        broker: of the session.
+        log: likewise.
+        since_ms: steps up to then are warm-up: the account is not looked at for them.
+        recorder: writes down what a futures account needs beside what the client writes.
+
     Attributes:
         supervisor: the broker's.
     """
 
-    def __init__(self, broker: PaperBroker, log: SessionLog) -> None:
-        self.broker, self._log = broker, log
+    def __init__(
+        self,
+        broker: PaperBroker,
+        log: SessionLog,
+        *,
+        since_ms: int,
+        recorder: FuturesRecorder | None = None,
+    ) -> None:
+        self.broker, self._log, self._since_ms = broker, log, since_ms
+        self._recorder = recorder
         self._has_taken_over = False
 
     @property
@@ -26,7 +42,9 @@ class SandboxDesk:
         self.broker.next()
 
     def begin_step(self, stamp_ms: int) -> None:
-        """At the first step, take over what earlier sessions have left open."""
+        """Look at the account; at the first step, take over what is open of earlier sessions."""
+        if stamp_ms > self._since_ms:
+            self.broker.side.refresh(at_once=True)
         if self._has_taken_over:
             return
         self._has_taken_over = True
@@ -35,4 +53,11 @@ class SandboxDesk:
             self._log.write("orders", stamp_ms, text=f"taken over: {', '.join(taken)}")
 
     def end_step(self, stamp_ms: int) -> None:
-        """Do nothing: the client has written everything down."""
+        """Record a futures account; of all else the client has written everything down."""
+        if self._recorder is not None and stamp_ms > self._since_ms:
+            self._recorder.step(stamp_ms)
+
+    def gauges(self) -> dict[str, float]:
+        """Return how near a futures position is to its liquidation; coin is not liquidated."""
+        futures = self.broker.futures
+        return {} if futures is None else gauges_of_futures(futures.side.peek())

@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from seawall.paper.errors import JournalError
 
 VERSION = 2
 APPLICATION = 0x5EA3A11  # PRAGMA application_id: tells this journal from other SQLite files
+_PATIENCE_SECONDS, _RETRY_SECONDS = 5.0, 0.01
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -80,7 +82,7 @@ def open_database(file: Path) -> sqlite3.Connection:
     """
     try:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(file, isolation_level=None, timeout=5.0)
+        database = sqlite3.connect(file, isolation_level=None, timeout=_PATIENCE_SECONDS)
         try:
             _prepare(database, file)
         except BaseException:
@@ -94,18 +96,17 @@ def open_database(file: Path) -> sqlite3.Connection:
 def _prepare(database: sqlite3.Connection, file: Path) -> None:
     # WAL with FULL: a commit is synced before it returns, so an intent is on the disk when the
     # order leaves, also through a loss of power.
-    database.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(database)
     database.execute("PRAGMA synchronous = FULL")
     database.execute("PRAGMA foreign_keys = ON")
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (n_tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    database.execute("BEGIN")
+    application, version, n_tables = _read_marks(database)
+    database.execute("COMMIT")
     if application == 0 and n_tables == 0:
-        marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-        database.executescript(f"BEGIN IMMEDIATE; {_TABLES} {marks} COMMIT;")
-    elif application != APPLICATION:
+        application, version = _make_tables(database)
+    if application != APPLICATION:
         raise JournalError(f"{file.name} is no paper journal: name another file")
-    elif version != VERSION:
+    if version != VERSION:
         raise JournalError(
             f"a journal of version {VERSION} is read, {file.name} has {version}: use the Seawall "
             "that wrote it, or another file"
@@ -113,3 +114,46 @@ def _prepare(database: sqlite3.Connection, file: Path) -> None:
     (fault,) = database.execute("PRAGMA quick_check(1)").fetchone()
     if fault != "ok":
         raise JournalError(f"the journal {file.name} is damaged ({fault}): restore or replace it")
+
+
+def _switch_to_wal(database: sqlite3.Connection) -> None:
+    """Turn a file to WAL; SQLite does not wait by itself where another process is doing the same.
+
+    Raises:
+        sqlite3.OperationalError: the file stays locked.
+    """
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
+
+
+def _read_marks(database: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return application, version and number of tables; inside a transaction, so of one moment."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (n_tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return application, version, n_tables
+
+
+def _make_tables(database: sqlite3.Connection) -> tuple[int, int]:
+    """Make the tables, unless another process has just done so; return application and version.
+
+    Whoever looks at a session may open its journal in the moment in which that begins it.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    application, version, n_tables = _read_marks(database)
+    if application == 0 and n_tables == 0:
+        for statement in filter(str.strip, _TABLES.split(";")):
+            database.execute(statement)
+        application, version = APPLICATION, VERSION
+        database.execute(f"PRAGMA application_id = {APPLICATION}")
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
+    return application, version

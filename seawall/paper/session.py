@@ -12,22 +12,26 @@ import numpy as np
 
 from seawall.agent import Agent, AgentInfo
 from seawall.engine.components import find_strategy
+from seawall.engine.run import find_guarded, find_taker_fee
 from seawall.journal import Journal
 from seawall.market.series import SeriesKey
 from seawall.paper.asked import AskedAgent
 from seawall.paper.candles import Candle, CandleGate, CandleSource
+from seawall.paper.coarse import CoarseFeed
 from seawall.paper.feed import LiveFeed
+from seawall.paper.gauges import keep_gauges
 from seawall.paper.growing import GrowingMarket
 from seawall.paper.limits import Pulse
 from seawall.paper.live import LiveCerebro
 from seawall.paper.log import SessionLog
 from seawall.paper.record import Record
+from seawall.paper.signals import LiveSignals
 from seawall.paper.supervisor import Supervisor
 from seawall.recipe import Recipe
 from seawall.strategy import Session
 
 Clock = Callable[[], int]
-HEARTBEAT = "heartbeat"
+HEARTBEAT, SILENT = "heartbeat", "silent since"
 LATE = "late candle"
 
 
@@ -49,6 +53,9 @@ class Desk(Protocol):
     def end_step(self, stamp_ms: int) -> None:
         """Write down what the venue did."""
 
+    def gauges(self) -> Mapping[str, float]:
+        """Return how near the account is to a liquidation; see ``seawall.paper.gauges``."""
+
 
 class PaperSession:
     """Runs one session.
@@ -61,12 +68,16 @@ class PaperSession:
         sources: the candles of each symbol, in the order of the recipe.
         clock: the exchange's time.
         wait: called where nothing is due; it sleeps, or moves a stepped clock.
+        signals: those of the recipe; ``None`` where it has none.
+        first_prices: by symbol, at which coin was counted that is held at the start.
         done_ms: steps up to here were done, and written down, by an earlier start.
         log: of the session.
 
     Attributes:
         journal: the engine's own, of the strategy.
         is_done: asked at each turn; true ends the session as a stop does.
+        on_turn: called at each turn in which nothing is due.
+        on_bars: called with a stamp and its candles, those of marks included, before the broker.
     """
 
     def __init__(
@@ -82,13 +93,23 @@ class PaperSession:
         wait: Callable[[], object],
         journal: Journal,
         log: SessionLog,
+        signals: LiveSignals | None = None,
+        first_prices: Mapping[str, float] | None = None,
         done_ms: int = 0,
     ) -> None:
         self._recipe, self._desk, self._agent, self.record = recipe, desk, agent, record
         self._gate, self._sources, self._clock, self._wait = gate, sources, clock, wait
         self.journal, self._log, self._done_ms = journal, log, done_ms
+        agent.interruption, agent.now = self._why_interrupt, clock
+        self._signals, self._first_prices = signals, first_prices or {}
+        self._coarse = [
+            CoarseFeed(one.symbol, one.timeframe_ms, timeframe)
+            for one in sources
+            for timeframe in recipe.market.higher_timeframes
+        ]
         self.is_done: Callable[[], bool] = lambda: False
         self.on_turn: Callable[[], object] = lambda: None
+        self.on_bars: Callable[[int, Mapping[str, Candle]], object] = lambda _stamp, _candles: None
         self._market = GrowingMarket({one.symbol: self._key(one.symbol) for one in sources})
         self._n_entries = 0
         self._n_known = len(record.entries()) if done_ms else 0
@@ -109,7 +130,10 @@ class PaperSession:
         cerebro.broker = self._desk.broker
         for source in self._sources:
             feed = LiveFeed(source, self._gate, clock=self._clock, wait=self._wait)
+            feed.first_price = self._first_prices.get(source.symbol)
             cerebro.adddata(feed, name=source.symbol)
+        for coarse in self._coarse:
+            cerebro.adddata(coarse, name=coarse.p.name)
         recipe = self._recipe
         given: dict[str, object] = dict(recipe.strategy.parameters)
         given["session"] = self._open()
@@ -125,8 +149,12 @@ class PaperSession:
 
     def pulse(self) -> Pulse:
         """Return the signs of life; the skew is measured by the supervisor."""
-        answered = self._agent.answered_ms
-        return Pulse(data_ms=self._gate.data_ms, agent_ms=answered, skew_ms=None)
+        silent_ms = self._agent.silent_since_ms
+        return Pulse(data_ms=self._gate.data_ms, agent_ms=silent_ms, skew_ms=None)
+
+    def _why_interrupt(self, since_ms: int) -> str:
+        supervisor = self._desk.supervisor
+        return "" if supervisor is None else supervisor.find_interruption(since_ms)
 
     def equity(self) -> float:
         """Return what the account is worth, quote units; nan before the first step."""
@@ -140,19 +168,20 @@ class PaperSession:
             symbols=tuple(market.windows),
             timeframe_ms=recipe.market.timeframe_ms,
             decide_at="close",
-            taker_fee_bps=recipe.costs.taker_fee_bps,
+            taker_fee_bps=find_taker_fee(recipe),
             rng=np.random.default_rng(recipe.seed),
         )
         return Session(
             agent=agent,
             info=info,
             windows=market.windows,
-            signals={},
+            signals={} if self._signals is None else self._signals.windows,
             clock_ms=market.clock_ms,
             n_closed=market.n_closed,
             since_ms=recipe.market.since_ms,
             journal=self.journal,
             embargo_ms=recipe.market.timeframe_ms,
+            guarded=find_guarded(recipe),
         )
 
     def _key(self, symbol: str) -> SeriesKey:
@@ -197,6 +226,7 @@ class PaperSession:
         if now_ms >= self._beat_ms:
             self._beat_ms = now_ms + self._recipe.market.timeframe_ms // 10
             self.record.journal.remember(HEARTBEAT, now_ms)
+            self.record.journal.remember(SILENT, self._agent.silent_since_ms or 0)
 
     # One step -------------------------------------------------------------------------------------
 
@@ -206,17 +236,38 @@ class PaperSession:
             self.record.keep_candles(symbol, self._recipe.market.timeframe, [candle], now_ms)
             self.record.journal.see(f"{LATE} {symbol} {candle.time_ms}", now_ms, LATE, step_ms)
         self._market.add_late(candles)
+        self._fold(candles)
         text = f"a candle came after its step was over: {names}"
         self.record.journal.note(now_ms, "fault", text)
         self._log.write("fault", now_ms, text=text)
 
     def _on_candles(self, stamp_ms: int, candles: Mapping[str, Candle]) -> None:
-        self._market.step(stamp_ms, candles)
+        windows = self._market.windows
+        self._market.step(stamp_ms, {name: one for name, one in candles.items() if name in windows})
         if stamp_ms > self._done_ms:
-            seen_ms, timeframe = self._clock(), self._recipe.market.timeframe
-            for symbol, candle in candles.items():
-                self.record.keep_candles(symbol, timeframe, [candle], seen_ms)
+            self.record.keep_step(self._recipe.market.timeframe, candles, self._clock())
+        self.on_bars(stamp_ms, candles)
+        self._fold(candles)
+        for coarse in self._coarse:
+            if coarse.symbol in candles:
+                coarse.show(stamp_ms)
+        self._look_at_signals(stamp_ms)
         self._desk.begin_step(stamp_ms)
+
+    def _fold(self, candles: Mapping[str, Candle]) -> None:
+        for coarse in self._coarse:
+            if coarse.symbol in candles:
+                coarse.add(candles[coarse.symbol])
+
+    def _look_at_signals(self, stamp_ms: int) -> None:
+        fresh = {} if self._signals is None else self._signals.step(stamp_ms)
+        for name, rows in fresh.items():
+            if rows:
+                last = rows[-1]
+                self._log.write(
+                    "signal", stamp_ms, name=name, values=len(rows), known_ms=last.known_ms,
+                    value=last.value,
+                )  # fmt: skip
 
     def _on_step(self, stamp_ms: int) -> None:
         """Write down what this step has brought, as far as it was not written before."""
@@ -238,7 +289,8 @@ class PaperSession:
         equity, cash = float(broker.getvalue()), float(broker.getcash())
         held = {
             symbol: float(broker.getposition(data).size)
-            for symbol, data in zip(self._market.windows, broker.cerebro.datas, strict=True)
+            for symbol, data in zip(self._market.windows, broker.cerebro.datas, strict=False)
         }
         self.record.journal.value(stamp_ms, equity=equity, cash=cash, holdings=held)
+        keep_gauges(self.record.journal, self._desk.gauges())
         self._log.write("step", stamp_ms, equity=equity, cash=cash, holdings=held)

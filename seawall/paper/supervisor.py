@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from seawall.paper.allowed import Market
 from seawall.paper.client import ExchangeClient
+from seawall.paper.differences import UNRESOLVED
 from seawall.paper.errors import NotReconciled
 from seawall.paper.faults import ExchangeFault
-from seawall.paper.kill_switch import KillSwitch, Order, carry_out
+from seawall.paper.kill_switch import KillSwitch, Order, Stopped, carry_out
 from seawall.paper.limits import LimitKeeper, Pulse
 from seawall.paper.reconcile import check
 from seawall.units import MINUTE_MS
 
+PAUSED, RESUMED = "paused", "resumed"  # kinds of notes
 _MAX_DISAGREEMENTS = 3  # one may be a trade that is not listed yet; three in a row are none
 
 
@@ -68,7 +70,7 @@ class Supervisor:
         self._skew_ms: int | None = None
         self._next_check_ms = 0
         self._n_disagreements = 0
-        self._breach, self._difference = "", ""
+        self._breach, self._difference, self._told = "", "", ""
 
     def turn(self) -> None:
         """Look at everything once; cheap where nothing is due."""
@@ -91,6 +93,15 @@ class Supervisor:
     def refusal(self) -> str:
         """Why a new order is refused now, ``""`` where it is not; asked by the broker."""
         return self.ending or self.paused
+
+    def find_interruption(self, silent_since_ms: int) -> str:
+        """Return why an agent that is being asked is waited for no longer; ``""``: it is."""
+        told = self._switch.read()
+        if told is not None:
+            return f"the kill switch says {told}"
+        pulse = Pulse(data_ms=None, agent_ms=silent_since_ms, skew_ms=None)
+        breach = self._keeper.check_pulse(pulse, self._client.clock())
+        return "" if breach is None else f"{breach.limit}: {breach.text}"
 
     def halt(self, why: str, order: Order | None = None) -> None:
         """End the session: nothing new is sent, and ``order`` is carried out."""
@@ -128,7 +139,7 @@ class Supervisor:
         except (ExchangeFault, NotReconciled) as error:
             self._note("fault", str(error))
             return
-        wrong = [str(row) for row in rows if row.kind != "unresolved order"]
+        wrong = [str(row) for row in rows if row.kind not in UNRESOLVED]
         self._n_disagreements = self._n_disagreements + 1 if wrong else 0
         self._doubt(self._breach, "; ".join(wrong))
         if self._n_disagreements >= _MAX_DISAGREEMENTS:
@@ -136,18 +147,31 @@ class Supervisor:
 
     def _carry_on_ending(self) -> None:
         stopped = carry_out(self._end, self._client, self._symbols, market=self._market)
-        self._note("ending", stopped.text)
+        self._say_end(stopped)
+
+    def _say_end(self, stopped: Stopped) -> None:
+        """Take what was done; a text is noted once, however often it is tried again."""
+        if stopped.text != self._told:
+            self._note("ending", stopped.text)
+        self._told = stopped.text
         self.is_over = stopped.is_done
 
     def _doubt(self, breach: str, difference: str) -> None:
         """Keep why nothing new is sent, and note where that begins."""
         before = self.paused
         self._breach, self._difference = breach, difference
-        if self.paused and not before:
-            self._note("paused", self.paused)
+        if self.paused and _rule(self.paused) != _rule(before):
+            self._note(PAUSED, self.paused)
+        elif before and not self.paused:
+            self._note(RESUMED, "new orders are sent again")
 
     def _note(self, kind: str, text: str) -> None:
         self._client.journal.note(self._client.clock(), kind, text)
+
+
+def _rule(text: str) -> str:
+    """Return which limit or difference a text is of: what follows it changes as time goes by."""
+    return text.partition(":")[0]
 
 
 def _rank(order: Order) -> int:

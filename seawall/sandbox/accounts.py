@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seawall.errors import RecipeError
+from seawall.sandbox.order_lists import OrderList
 from seawall.sandbox.orders import History
 
 SHORTEST_KEY = 8
@@ -32,6 +33,7 @@ class Account:
         number: the uid that clients see.
         balances: of the spot wallet, by asset.
         histories: orders and trades, by market code.
+        order_lists: pairs of spot orders, by number; of those that are over the last ``kept``.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Account:
     kept: int
     balances: dict[str, Balance] = field(default_factory=dict)
     histories: dict[str, History] = field(default_factory=dict)
+    order_lists: dict[int, OrderList] = field(default_factory=dict)
     update_ms: int = 0
 
     def balance(self, asset: str) -> Balance:
@@ -58,6 +61,13 @@ class Account:
         if found is None:
             found = self.histories[code] = History(self.kept)
         return found
+
+    def add_list(self, made: OrderList) -> None:
+        """Take a new pair of orders, and forget the oldest beyond what is kept."""
+        self.order_lists[made.number] = made
+        oldest = next(iter(self.order_lists.values()))
+        if len(self.order_lists) > self.kept and oldest.is_over:
+            del self.order_lists[oldest.number]
 
 
 class Accounts:

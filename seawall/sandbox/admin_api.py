@@ -1,7 +1,8 @@
 """The operator's side, ``/_admin``: the clock, accounts, faults; with a token, on loopback only.
 
 All requests are POST with a JSON object, but ``GET /_admin/state``. Errors are answered with status
-400 and the message that the command line would show.
+400 and the message that the command line would show. A script (``script``) does the same at times
+of its own.
 """
 
 import hmac
@@ -16,6 +17,7 @@ from seawall.sandbox.gateway import Answer, encode
 from seawall.sandbox.linear_account import find_transferable, pay
 from seawall.sandbox.market import Market
 from seawall.sandbox.refusals import ApiError
+from seawall.sandbox.script import Act
 from seawall.sandbox.spot_json import JsonDict
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
 PREFIX = "/_admin/"
 TOKEN_HEADER = "X-Sandbox-Token"  # noqa: S105 - the header's name
+_WRONG = (SeawallError, ApiError, ValueError, KeyError, TypeError)
 _LOOPBACK = ("127.0.0.1", "::1", "")
 Table = Mapping[str, object]
+SCRIPTED = ("price", "skew", "maintenance", "sockets", "events", "liquidity", "deposit", "clear")
 
 
 class AdminApi:
@@ -62,8 +66,16 @@ class AdminApi:
                 raise RecipeError("a request of the operator is a JSON object: write {}")
             result = self._verbs[verb](table)
             return _show(await result if isinstance(result, Awaitable) else result)
-        except (SeawallError, ApiError, ValueError, KeyError, TypeError) as error:
+        except _WRONG as error:
             return Answer(400, encode({"error": f"{error}"}).encode(), {})
+
+    def act(self, act: Act) -> str:
+        """Do what a script says now; return what was wrong with it, empty where nothing was."""
+        try:
+            self._verbs[act.verb](act.table)
+        except _WRONG as error:
+            return f"{act.verb} of the script failed: {error}"
+        return ""
 
     def _is_token(self, token: str) -> bool:
         return bool(self._token) and hmac.compare_digest(token.encode(), self._token.encode())
@@ -86,6 +98,7 @@ class AdminApi:
             "insurance": money_to_text(exchange.linear.house.insurance),
             "n_sockets": len(self._server.all_connections()),
             "faults": {number: fault.path for number, fault in self._server.faults.waiting.items()},
+            "script": {"left": len(self._server.acts), "failed": self._server.mishaps},
         }
 
     async def _step(self, table: Table) -> object:

@@ -22,7 +22,6 @@ from seawall.sandbox.linear_refusals import (
 )
 from seawall.sandbox.linear_trade_api import (
     ALL_CANCELED,
-    MOST_ROWS,
     chosen_codes,
     read_amount,
     read_flag,
@@ -137,19 +136,10 @@ def open_orders(exchange: Exchange, call: Call) -> object:
 
 def all_orders(exchange: Exchange, call: Call) -> object:
     """Answer with the conditional orders of a market: from a number, in a window, or the last."""
-    codes, limit = chosen_codes(exchange, call), call.limit(500, MOST_ROWS)
-    first = call.integer("algoId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    found = [
-        algo
-        for algo in seat_of(exchange, call).algos.orders.values()
-        if algo.code in codes
-        and (first is None or algo.algo_id >= first)
-        and (since_ms is None or algo.time_ms >= since_ms)
-        and (until_ms is None or algo.time_ms <= until_ms)
-    ]
-    is_forward = first is not None or since_ms is not None
-    return [_show(exchange, call, one) for one in (found[:limit] if is_forward else found[-limit:])]
+    codes, algos = chosen_codes(exchange, call), seat_of(exchange, call).algos
+    chosen = (algo for algo in algos.orders.values() if algo.code in codes)
+    found = call.page(chosen, lambda one: (one.algo_id, one.time_ms), first="algoId")
+    return [_show(exchange, call, one) for one in found]
 
 
 def _show(exchange: Exchange, call: Call, algo: AlgoOrder) -> JsonDict:

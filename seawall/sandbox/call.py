@@ -1,9 +1,9 @@
 """One request as the handlers see it: its parameters, parsed once, read with Binance's refusals."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote_plus
 
 from seawall.sandbox.accounts import Account
@@ -13,6 +13,8 @@ from seawall.sandbox.refusals import ApiError, illegal, missing, too_precise
 if TYPE_CHECKING:
     from seawall.sandbox.exchange import Exchange
 
+T = TypeVar("T")
+MOST_ROWS = 1_000  # of a list
 _LARGEST = 2**63 - 1
 _INTEGER = re.compile(r"[0-9]{1,20}")
 _LEGAL_DECIMAL = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
@@ -87,6 +89,36 @@ class Call:
         if value == 0:
             raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
         return min(value, most)
+
+    def page(
+        self,
+        rows: Iterable[T],
+        place: Callable[[T], tuple[int, int]],
+        *,
+        first: str = "",
+        default: int = 500,
+    ) -> list[T]:
+        """Return rows from a number on, in a window of time, or the last ones.
+
+        Args:
+            rows: in their order.
+            place: returns the number and the time of a row.
+            first: the parameter that says from which number on.
+            default: how many rows, where the request does not say it.
+        """
+        limit, least = self.limit(default, MOST_ROWS), self.integer(first) or 0
+        since_ms, until_ms = self.integer("startTime"), self.integer("endTime")
+        found = []
+        for row in rows:
+            number, time_ms = place(row)
+            if (
+                number >= least
+                and (since_ms is None or time_ms >= since_ms)
+                and (until_ms is None or time_ms <= until_ms)
+            ):
+                found.append(row)
+        is_forward = first in self.params or since_ms is not None
+        return found[:limit] if is_forward else found[-limit:]
 
     def decimal(self, name: str) -> int | None:
         """Return a number in 1e-8 units, None where it was not sent."""

@@ -158,9 +158,11 @@ class Exchange:
             pay(self.linear, seat, from_float(futures), self.clock.now_ms())
         return account
 
-    def catch_up(self) -> int:
-        """Bring all markets to the clock's time, and return it."""
+    def catch_up(self, *, most_ms: float = inf) -> int:
+        """Bring all markets to the clock's time, and return it; by ``most_ms`` at the most."""
         now_ms = self.clock.now_ms()
+        if now_ms - self.event_ms > most_ms:
+            now_ms = self.event_ms + int(most_ms)
         if now_ms >= self._next_ms:
             self._walk(now_ms)
             self._next_ms = min(market.next_ms for market in self._all)

@@ -6,7 +6,6 @@ answer is late, wrong or lost.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
@@ -179,21 +178,6 @@ def read_fault(table: Mapping[str, object]) -> Fault:
         ):
             raise RecipeError(f"{name} of a fault cannot be {value!r}: change it")
     return Fault(**given)  # type: ignore[arg-type]  # each has its type
-
-
-def read_script(text: str) -> list[Fault]:
-    """Return the faults of a TOML script: a table ``[[fault]]`` each, with times if it has them.
-
-    Raises:
-        RecipeError: it is no TOML, or a fault is not described as one.
-    """
-    try:
-        tables = tomllib.loads(text).get("fault", [])
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"a script of faults is TOML, this is not: {error}") from None
-    if not isinstance(tables, list):
-        raise RecipeError("faults are tables [[fault]], there is one [fault]: double the brackets")
-    return [read_fault(table) for table in tables]
 
 
 def unavailable() -> ApiError:

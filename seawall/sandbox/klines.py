@@ -79,6 +79,7 @@ class KlineTable:
         self.open_ms: TimeArray = groups[starts] * self.step_ms + offset
         self._starts: IntArray = np.append(starts, len(candles)).astype(np.int64)
         self._chunks: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._before: tuple[int, Kline | None] = (-1, None)  # a bar, and the whole ones before it
 
     def rows(self, start: int, stop: int) -> list[bytes]:
         """Return closed rows as JSON, from ``start`` to before ``stop``."""
@@ -90,12 +91,14 @@ class KlineTable:
             start = end
         return found
 
-    def forming(self, bar: int, prints: list[Print]) -> Kline:
-        """Return the kline that holds ``bar``, of which only ``prints`` have happened."""
+    def forming(self, bar: int, now: Kline) -> Kline:
+        """Return the kline that holds ``bar``, of which ``now`` has happened (``add_up``)."""
         row = int(np.searchsorted(self._starts, bar, "right")) - 1
-        first = int(self._starts[row])
-        done = self._summary(np.array([first]), np.array([bar]))[0] if bar > first else None
-        return _join(done, prints, int(self.open_ms[row]), self.step_ms)
+        if self._before[0] != bar:
+            first = int(self._starts[row])
+            done = self._summary(np.array([first]), np.array([bar]))[0] if bar > first else None
+            self._before = bar, done
+        return _join(self._before[1], now, int(self.open_ms[row]), self.step_ms)
 
     def _chunk(self, number: int) -> list[bytes]:
         chunk = self._chunks.get(number)
@@ -146,12 +149,14 @@ def _add_flows(flows: Flows, at: IntArray) -> tuple[FloatArray, IntArray, FloatA
     )
 
 
-def _join(done: Kline | None, prints: list[Print], open_ms: int, step_ms: int) -> Kline:
-    """Return a kline of whole bars and the prints after them."""
-    now = _sum_up(prints, open_ms, step_ms)
+def _join(done: Kline | None, now: Kline, open_ms: int, step_ms: int) -> Kline:
+    """Return a kline of whole bars and of what has happened after them."""
+    close_ms = open_ms + step_ms - 1
     if done is None:
-        return now
+        return now._replace(open_ms=open_ms, close_ms=close_ms)
     return now._replace(
+        open_ms=open_ms,
+        close_ms=close_ms,
         open=done.open,
         high=max(done.high, now.high),
         low=min(done.low, now.low),
@@ -164,13 +169,14 @@ def _join(done: Kline | None, prints: list[Print], open_ms: int, step_ms: int) -
     )
 
 
-def _sum_up(prints: list[Print], open_ms: int, step_ms: int) -> Kline:
+def add_up(prints: list[Print]) -> Kline:
+    """Return what prints add up to; the kline's times are those of the first and the last."""
     prices = [one.price / ONE for one in prints]
     sizes = [one.quantity / ONE for one in prints]
     bought = [0.0 if one.is_buyer_maker else size for one, size in zip(prints, sizes, strict=True)]
     return Kline(
-        open_ms=open_ms,
-        close_ms=open_ms + step_ms - 1,
+        open_ms=prints[0].time_ms,
+        close_ms=prints[-1].time_ms,
         open=prices[0],
         high=max(prices),
         low=min(prices),

@@ -1,11 +1,11 @@
 """The account at the futures desk: ``/fapi``, what needs a key beside orders; and transfers.
 
 Source: Binance USD-M futures, account endpoints; weights as documented.
-Left out: multi-asset margin, hedge mode, the history of margin that was moved.
+Left out: multi-asset margin, hedge mode; margin that was moved before the exchange was started.
 """
 
-from seawall.sandbox.call import Call, Route, Routes
-from seawall.sandbox.decimals import ONE, to_text
+from seawall.sandbox.call import MOST_ROWS, Call, Route, Routes
+from seawall.sandbox.decimals import ONE, money_to_text, to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.linear_account import move_margin, set_leverage, set_margin_type, transfer
 from seawall.sandbox.linear_json import (
@@ -22,13 +22,13 @@ from seawall.sandbox.linear_refusals import (
     same_position_mode,
 )
 from seawall.sandbox.linear_trade_api import (
-    MOST_ROWS,
     chosen_codes,
     read_amount,
     read_flag,
     seat_of,
 )
 from seawall.sandbox.refusals import ApiError, missing
+from seawall.sandbox.seat import Move
 from seawall.sandbox.spot_json import JsonDict
 
 _DONE: JsonDict = {"code": 200, "msg": "success"}
@@ -100,13 +100,38 @@ def position_margin(exchange: Exchange, call: Call) -> object:
     if not units:
         raise amount_not_positive()
     amount = units / ONE if kind == _ADD else -units / ONE
-    move_margin(exchange.linear, seat_of(exchange, call), call.text("symbol"), amount)
+    seat, code = seat_of(exchange, call), call.text("symbol")
+    move_margin(exchange.linear, seat, code, amount)
+    seat.moves.append(Move(call.now_ms, code, amount))
     return {
         "amount": units / ONE,
         "code": 200,
         "msg": "Successfully modify position margin.",
         "type": kind,
     }
+
+
+def margin_history(exchange: Exchange, call: Call) -> object:
+    """Answer with the margin that was moved by hand, in one market."""
+    code = exchange.linear.market(call.text("symbol")).code
+    limit, kind = call.limit(500, MOST_ROWS), call.integer("type")
+    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
+    found = [
+        {
+            "symbol": code,
+            "type": _ADD if one.amount > 0 else _REDUCE,
+            "deltaType": "USER_ADJUST",
+            "amount": money_to_text(abs(one.amount)),
+            "asset": exchange.linear.asset,
+            "time": one.time_ms,
+            "positionSide": "BOTH",
+        }
+        for one in seat_of(exchange, call).moves
+        if one.code == code
+        and (since_ms is None or one.time_ms >= since_ms)
+        and (until_ms is None or one.time_ms <= until_ms)
+    ]
+    return [one for one in found if kind is None or one["type"] == kind][-limit:]
 
 
 def symbol_config(exchange: Exchange, call: Call) -> object:
@@ -179,20 +204,14 @@ def commission_rate(exchange: Exchange, call: Call) -> object:
 
 def income(exchange: Exchange, call: Call) -> object:
     """Answer with what the wallet has received and paid: from a time on, or the last rows."""
-    limit, kind = call.limit(100, MOST_ROWS), call.params.get("incomeType")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    code = call.params.get("symbol")
-    found = [
+    code, kind = call.params.get("symbol"), call.params.get("incomeType")
+    chosen = (
         one
         for one in seat_of(exchange, call).incomes
-        if (code is None or one.code == code)
-        and (kind is None or one.kind == kind)
-        and (since_ms is None or one.time_ms >= since_ms)
-        and (until_ms is None or one.time_ms <= until_ms)
-    ]
-    asset = exchange.linear.asset
-    shown = found[:limit] if since_ms is not None else found[-limit:]
-    return [received(one, asset) for one in shown]
+        if code in {None, one.code} and kind in {None, one.kind}
+    )
+    found = call.page(chosen, lambda one: (one.number, one.time_ms), default=100)
+    return [received(one, exchange.linear.asset) for one in found]
 
 
 def adl_quantile(exchange: Exchange, call: Call) -> object:
@@ -204,11 +223,6 @@ def adl_quantile(exchange: Exchange, call: Call) -> object:
 def trading_status(_exchange: Exchange, call: Call) -> object:
     """Answer that nothing keeps the account from trading."""
     return {"indicators": {}, "updateTime": call.now_ms}
-
-
-def nothing(_exchange: Exchange, _call: Call) -> object:
-    """Answer with an empty list."""
-    return []
 
 
 def open_listen_key(exchange: Exchange, call: Call) -> object:
@@ -271,7 +285,7 @@ ROUTES: Routes = {
     ("POST", "/fapi/v1/leverage"): Route(leverage, 1, "signed"),
     ("POST", "/fapi/v1/marginType"): Route(margin_type, 1, "signed"),
     ("POST", "/fapi/v1/positionMargin"): Route(position_margin, 1, "signed"),
-    ("GET", "/fapi/v1/positionMargin/history"): Route(nothing, 1, "signed"),
+    ("GET", "/fapi/v1/positionMargin/history"): Route(margin_history, 1, "signed"),
     ("GET", "/fapi/v1/symbolConfig"): Route(symbol_config, 5, "signed"),
     ("GET", "/fapi/v1/accountConfig"): Route(account_config, 5, "signed"),
     ("GET", "/fapi/v1/positionSide/dual"): Route(position_mode, 30, "signed"),

@@ -12,20 +12,22 @@ from collections.abc import Callable
 from seawall.market.funding import INTEREST_RATE
 from seawall.sandbox.algo import ALGO_TYPES
 from seawall.sandbox.call import Call, Route, Routes
-from seawall.sandbox.decimals import ONE, float_to_text, money_to_text, to_text
+from seawall.sandbox.decimals import money_to_text, to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.linear_filters import decimals_of, describe
 from seawall.sandbox.market import Market
-from seawall.sandbox.spot_json import JsonDict
-from seawall.sandbox.spot_market_api import (
+from seawall.sandbox.market_views import (
+    aggregate_of,
     best_of,
-    changes,
+    day_of,
+    depth_of,
     find_prints,
     kline_page,
-    ping,
     rates_of,
-    time,
+    trade_of,
 )
+from seawall.sandbox.spot_json import JsonDict
+from seawall.sandbox.spot_market_api import ping, time
 from seawall.units import HOUR_MS
 
 _MOST_KLINES = 1_500
@@ -78,51 +80,25 @@ def continuous_klines(exchange: Exchange, call: Call) -> bytes:
 def depth(exchange: Exchange, call: Call) -> object:
     """Answer with the order book."""
     market = _market(exchange, call)
-    book, limit = exchange.book(market), call.limit(500, _MOST_DEPTH)
-    bids, asks = book.quotes()
-    return {
-        "lastUpdateId": book.update_id,
-        "E": call.now_ms,
-        "T": market.last.time_ms,
-        "bids": [[to_text(price), to_text(size)] for price, size in bids[:limit]],
-        "asks": [[to_text(price), to_text(size)] for price, size in asks[:limit]],
-    }
+    shown = depth_of(exchange.book(market), call.limit(500, _MOST_DEPTH))
+    return shown | {"E": call.now_ms, "T": market.last.time_ms}
 
 
 def agg_trades(exchange: Exchange, call: Call) -> object:
     """Answer with aggregate trades; each print of the market is one."""
-    return [
-        {
-            "a": one.number,
-            "p": to_text(one.price),
-            "q": to_text(one.quantity),
-            "f": one.number,
-            "l": one.number,
-            "T": one.time_ms,
-            "m": one.is_buyer_maker,
-        }
-        for one in find_prints(_market(exchange, call), call, default=500)
-    ]
+    found = find_prints(_market(exchange, call), call, default=500)
+    return [aggregate_of(one) for one in found]
 
 
 def trades(exchange: Exchange, call: Call) -> object:
     """Answer with the market's last trades."""
-    return [
-        {
-            "id": one.number,
-            "price": to_text(one.price),
-            "qty": to_text(one.quantity),
-            "quoteQty": to_text(one.price * one.quantity // ONE),
-            "time": one.time_ms,
-            "isBuyerMaker": one.is_buyer_maker,
-        }
-        for one in find_prints(_market(exchange, call), call, default=500)
-    ]
+    found = find_prints(_market(exchange, call), call, default=500)
+    return [trade_of(one) for one in found]
 
 
 def ticker_day(exchange: Exchange, call: Call) -> object:
     """Answer with the last 24 hours."""
-    return _one_or_all(exchange, call, _day_of)
+    return _one_or_all(exchange, call, day_of)
 
 
 def ticker_price(exchange: Exchange, call: Call) -> object:
@@ -238,27 +214,6 @@ def no_markets(_exchange: Exchange, call: Call) -> object:
         "exchangeFilters": [],
         "assets": [],
         "symbols": [],
-    }
-
-
-def _day_of(market: Market) -> JsonDict:
-    """Return the last 24 hours; clients tell futures from spot by what is not in it."""
-    day, last = market.day(), market.last
-    return {
-        "symbol": market.code,
-        **changes(day),
-        "lastPrice": float_to_text(day.close),
-        "lastQty": to_text(last.quantity),
-        "openPrice": float_to_text(day.open),
-        "highPrice": float_to_text(day.high),
-        "lowPrice": float_to_text(day.low),
-        "volume": f"{day.volume:.8f}",
-        "quoteVolume": f"{day.quote_volume:.8f}",
-        "openTime": day.open_ms,
-        "closeTime": day.close_ms,
-        "firstId": day.first_number,
-        "lastId": day.last_number,
-        "count": day.n_trades,
     }
 
 

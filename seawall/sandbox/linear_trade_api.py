@@ -33,7 +33,6 @@ from seawall.sandbox.refusals import (
 from seawall.sandbox.seat import Seat
 from seawall.sandbox.spot_json import JsonDict
 
-MOST_ROWS = 1_000
 _MOST_IN_BATCH, _MOST_CANCELED = 5, 10
 _CLIENT_IDS = "origClientOrderIdList"
 _TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
@@ -218,38 +217,24 @@ def open_orders(exchange: Exchange, call: Call) -> object:
 
 def all_orders(exchange: Exchange, call: Call) -> object:
     """Answer with the orders of a market, or of all: from a number, in a window, or the last."""
-    seat, limit = seat_of(exchange, call), call.limit(500, MOST_ROWS)
-    first = call.integer("orderId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    found = [
+    seat = seat_of(exchange, call)
+    orders = [
         order
         for code in chosen_codes(exchange, call)
         for order in seat.history(code).orders.values()
-        if (first is None or order.order_id >= first)
-        and (since_ms is None or order.time_ms >= since_ms)
-        and (until_ms is None or order.time_ms <= until_ms)
     ]
-    found.sort(key=lambda one: (one.time_ms, one.order_id))
-    is_forward = first is not None or since_ms is not None
-    return [ordered(one) for one in (found[:limit] if is_forward else found[-limit:])]
+    orders.sort(key=lambda one: (one.time_ms, one.order_id))
+    found = call.page(orders, lambda one: (one.order_id, one.time_ms), first="orderId")
+    return [ordered(one) for one in found]
 
 
 def user_trades(exchange: Exchange, call: Call) -> object:
     """Answer with the account's trades in a market."""
-    code = exchange.linear.market(call.text("symbol")).code
-    limit = call.limit(500, MOST_ROWS)
-    order_id, first = call.integer("orderId"), call.integer("fromId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    found = [
-        trade
-        for trade in seat_of(exchange, call).history(code).trades
-        if (order_id is None or trade.order_id == order_id)
-        and (first is None or trade.trade_id >= first)
-        and (since_ms is None or trade.time_ms >= since_ms)
-        and (until_ms is None or trade.time_ms <= until_ms)
-    ]
-    is_forward = first is not None or since_ms is not None
-    return [traded(trade) for trade in (found[:limit] if is_forward else found[-limit:])]
+    code, order_id = exchange.linear.market(call.text("symbol")).code, call.integer("orderId")
+    trades = seat_of(exchange, call).history(code).trades
+    mine = (one for one in trades if order_id is None or one.order_id == order_id)
+    found = call.page(mine, lambda one: (one.trade_id, one.time_ms), first="fromId")
+    return [traded(one) for one in found]
 
 
 def force_orders(exchange: Exchange, call: Call) -> object:

@@ -11,6 +11,8 @@ from seawall.sandbox.seat import Seat
 if TYPE_CHECKING:
     from seawall.sandbox.linear_desk import LinearDesk
 
+_FIRST_ID = 2_000_000_000_000  # far from orders' numbers: clients keep both in one table
+
 
 def price_of(market: Market, algo: AlgoOrder) -> int:
     """Return the price that a conditional order watches."""
@@ -20,7 +22,7 @@ def price_of(market: Market, algo: AlgoOrder) -> int:
 def wait(desk: "LinearDesk", seat: Seat, algo: AlgoOrder) -> None:
     """Let a conditional order wait."""
     desk.n_algos += 1
-    algo.algo_id = desk.n_algos
+    algo.algo_id = _FIRST_ID + desk.n_algos
     algo.client_id = algo.client_id or f"sandboxalgo{algo.algo_id:09d}"
     algo.update_ms = algo.time_ms
     algo.is_reached(price_of(desk.markets[algo.code], algo))  # one that trails begins here

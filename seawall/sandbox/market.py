@@ -14,7 +14,7 @@ from seawall.errors import DataError, RecipeError
 from seawall.market.series import PRICE_FIELDS, Candles
 from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE
-from seawall.sandbox.klines import INTERVALS, Kline, KlineTable
+from seawall.sandbox.klines import INTERVALS, Kline, KlineTable, add_up
 from seawall.sandbox.marks import Marks
 from seawall.sandbox.refusals import invalid_interval
 from seawall.sandbox.tape import Print, Tape
@@ -105,6 +105,7 @@ class Market:
             )
         self._prints: list[Print] = []
         self.jump(start_ms)
+        self._summed = self.last.number, add_up(self._prints[: self._at + 1])
         self.contract: Contract | None = None
         self.marks: Marks | None = None
         if self.product == "linear":
@@ -230,7 +231,13 @@ class Market:
 
     def forming(self, interval: str) -> Kline:
         """Return the kline in progress."""
-        return self.klines(interval).forming(self.bar, self._prints[: self._at + 1])
+        return self.klines(interval).forming(self.bar, self._so_far())
+
+    def _so_far(self) -> Kline:
+        """Return what the bar in progress adds up to; made once for each print."""
+        if self._summed[0] != self.last.number:
+            self._summed = self.last.number, add_up(self._prints[: self._at + 1])
+        return self._summed[1]
 
     def prints_of(self, bar: int) -> list[Print]:
         """Return the prints of a bar that have happened."""
@@ -242,12 +249,11 @@ class Market:
         """Return the bar that is the last to open at or before a time, -1 where none has."""
         return int(np.searchsorted(self.candles.time_ms[: self.bar + 1], time_ms, "right")) - 1
 
-    def day(self) -> Kline:
-        """Return the last 24 hours up to the last print, as one kline."""
-        since_ms = self.last.time_ms - DAY_MS + 1
+    def day(self, span_ms: int = DAY_MS) -> Kline:
+        """Return the last 24 hours, or another span, up to the last print, as one kline."""
+        since_ms = self.last.time_ms - span_ms + 1
         first = int(np.searchsorted(self.candles.time_ms, since_ms))
-        prints = self._prints[: self._at + 1]
-        today = self.klines_of_own().forming(self.bar, prints)
+        today = self.klines_of_own().forming(self.bar, self._so_far())
         if first >= self.bar:
             return today._replace(open_ms=since_ms - 1, close_ms=self.last.time_ms)
         span = slice(first, self.bar)

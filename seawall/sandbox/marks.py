@@ -11,7 +11,7 @@ import numpy as np
 
 from seawall.market.series import PRICE_FIELDS, Candles
 from seawall.sandbox.decimals import ONE
-from seawall.sandbox.klines import INTERVALS, Kline, KlineTable
+from seawall.sandbox.klines import INTERVALS, Kline, KlineTable, add_up
 from seawall.sandbox.refusals import invalid_interval
 from seawall.sandbox.tape import Tape
 from seawall.units import to_duration_ms
@@ -62,7 +62,7 @@ class Marks:
     def forming(self, interval: str) -> Kline:
         """Return the kline in progress."""
         bar, at = divmod(self._where(), self._n_prints)
-        return self.klines(interval).forming(bar, self._tape.bar(bar)[: at + 1])
+        return self.klines(interval).forming(bar, add_up(self._tape.bar(bar)[: at + 1]))
 
     def gap(self, bar: int, factor: float) -> None:
         """Multiply all marks behind a bar: the market has jumped."""

@@ -45,6 +45,7 @@ class Order:
         is_reduce_only: of a perpetual: it opens nothing.
         original_type: of a perpetual: what it was before its trigger, its own type without one.
         closes_all: of a perpetual: it was to close whatever is held.
+        list_id, list_client_id: of the list of orders that it belongs to; -1 where it stands alone.
     """
 
     account: str
@@ -71,6 +72,8 @@ class Order:
     is_reduce_only: bool = False
     original_type: str = ""
     closes_all: bool = False
+    list_id: int = -1
+    list_client_id: str = ""
 
     @property
     def left(self) -> int:

@@ -32,6 +32,14 @@ class Income(NamedTuple):
     trade_id: int
 
 
+class Move(NamedTuple):
+    """Margin that an account has moved into (> 0) or out of an isolated position."""
+
+    time_ms: int
+    code: str
+    amount: float
+
+
 class Seat:
     """What one account has at the futures desk.
 
@@ -41,6 +49,7 @@ class Seat:
             market of the desk.
         maker_fee, taker_fee: fractions in 1e-8 units.
         histories: of orders and trades, by market code.
+        moves: of margin, since the exchange was started.
         update_ms: by row, when the position last changed; 0 before.
     """
 
@@ -55,6 +64,7 @@ class Seat:
         self.algos = AlgoHistory(kept)
         self.incomes: deque[Income] = deque(maxlen=kept)
         self.n_incomes = 0
+        self.moves: deque[Move] = deque(maxlen=kept)
         self.update_ms = [0] * n
         self._kept = kept
 

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable
+from math import inf
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,6 +16,7 @@ from seawall.sandbox import (
     linear_account_api,
     linear_market_api,
     linear_trade_api,
+    spot_list_api,
     spot_market_api,
     spot_trade_api,
     wallet_api,
@@ -25,6 +27,7 @@ from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.faults import Faults, unavailable
 from seawall.sandbox.gateway import Answer, Gateway, Request
 from seawall.sandbox.linear_feed import open_linear_hub
+from seawall.sandbox.script import Act, Script
 from seawall.sandbox.sockets import Sockets
 from seawall.sandbox.spot_feed import open_spot_hub
 from seawall.sandbox.state import State
@@ -46,6 +49,7 @@ def all_routes() -> Routes:
         **wallet_api.ROUTES,
         **spot_market_api.ROUTES,
         **spot_trade_api.ROUTES,
+        **spot_list_api.ROUTES,
         **linear_market_api.ROUTES,
         **linear_trade_api.ROUTES,
         **algo_api.ROUTES,
@@ -89,6 +93,8 @@ class Server:
         for hub in self.hubs.values():
             hub.shape = self.faults.shape
         self.state = state
+        self.acts: list[Act] = []  # of a script, what is to come
+        self.mishaps: list[str] = []  # what of it failed
         self._admin = AdminApi(self, token)
         self._host, self._port, self._tls = host, port, tls
         self._runner: web.ServerRunner | None = None
@@ -121,23 +127,45 @@ class Server:
         if not self.exchange.clock.is_stepped:
             self._pulse = asyncio.create_task(self._keep_up())
 
+    def follow(self, script: Script) -> None:
+        """Let a script's faults wait, and do what else it says when its time comes."""
+        for fault in script.faults:
+            self.faults.add(fault)
+        self.acts = sorted([*self.acts, *script.acts], key=lambda act: act.time_ms)
+
     async def advance(self, step_ms: int) -> int:
         """Move the clock and let all that happens happen; return the new time.
 
-        In slices, between which WebSockets send what has piled up.
+        In slices, between which WebSockets send what has piled up, and what a script does is done.
 
         Raises:
             RecipeError: the step is negative.
         """
-        clock = self.exchange.clock
-        left_ms = step_ms
-        while left_ms > _SLICE_MS:
-            clock.advance(_SLICE_MS)
-            self.exchange.catch_up()
-            left_ms -= _SLICE_MS
+        clock, left_ms = self.exchange.clock, step_ms
+        while True:
+            next_ms = self.acts[0].time_ms - clock.now_ms() if self.acts else _SLICE_MS
+            slice_ms = min(left_ms, _SLICE_MS, max(1, next_ms))
+            clock.advance(slice_ms)
+            now_ms = self.catch_up()
+            left_ms -= slice_ms
+            if left_ms <= 0:
+                return now_ms
             await asyncio.sleep(0)
-        clock.advance(left_ms)
-        return self.exchange.catch_up()
+
+    def catch_up(self, *, most_ms: float = inf) -> int:
+        """Bring the exchange to the clock's time, do what a script says on the way; return it.
+
+        By ``most_ms`` at the most: whoever is far behind lets messages be sent in between.
+        """
+        exchange = self.exchange
+        while self.acts and self.acts[0].time_ms <= exchange.clock.now_ms():
+            ahead_ms = max(0, self.acts[0].time_ms - exchange.event_ms)
+            if ahead_ms > most_ms:
+                break
+            exchange.catch_up(most_ms=ahead_ms)
+            mishap = self._admin.act(self.acts.pop(0))
+            self.mishaps += [mishap] if mishap else []
+        return exchange.catch_up(most_ms=most_ms)
 
     def all_connections(self) -> list[Connection]:
         """Return every open WebSocket."""
@@ -175,6 +203,8 @@ class Server:
         wire = Request(
             request.method, target, body, request.headers.get("X-MBX-APIKEY", ""), address
         )
+        if self.acts:
+            self.catch_up()
         if self.faults.waiting or self.exchange.is_in_maintenance:
             return await self._suffer(request, wire)
         return self._finish(self.gateway.answer(wire))
@@ -216,10 +246,11 @@ class Server:
     async def _keep_up(self) -> None:
         """Move the market with a running clock while nobody asks."""
         while True:
-            self.exchange.catch_up()
+            now_ms = self.catch_up(most_ms=_SLICE_MS)
             if self.state is not None:
                 self.state.flush()
-            await asyncio.sleep(_PULSE_SECONDS)
+            is_behind = self.exchange.clock.now_ms() - now_ms >= _SLICE_MS
+            await asyncio.sleep(0 if is_behind else _PULSE_SECONDS)
 
 
 class ServerThread:

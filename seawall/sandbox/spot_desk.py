@@ -15,11 +15,13 @@ from seawall.sandbox.book import Book, Plan, Take, Want
 from seawall.sandbox.decimals import ONE, multiply_down, multiply_up
 from seawall.sandbox.filters import check_count, check_order
 from seawall.sandbox.market import Market
+from seawall.sandbox.order_lists import OrderList, read_pair
 from seawall.sandbox.orders import STOP_TYPES, Order, Status, Trade
 from seawall.sandbox.refusals import insufficient_balance, invalid_symbol, rejected, unknown_order
 from seawall.sandbox.tape import Print
 
 Report = Callable[[Account, Order, str, Trade | None], None]
+ReportList = Callable[[Account, OrderList], None]
 
 
 class SpotDesk:
@@ -32,7 +34,9 @@ class SpotDesk:
         self.house: Counter[str] = Counter()
         self.fees: Counter[str] = Counter()
         self.reports: list[Report] = []
+        self.list_reports: list[ReportList] = []  # a list has begun, or is over
         self.n_orders: Counter[str] = Counter()
+        self.n_lists: Counter[str] = Counter()  # by account
         self.n_trades: Counter[str] = Counter()
 
     def market(self, code: str) -> Market:
@@ -77,14 +81,47 @@ class SpotDesk:
         Raises:
             ApiError: it is refused; then nothing has changed.
         """
-        plan = self.check(account, order)
+        return self._accept(account, order, self.check(account, order))
+
+    def place_pair(self, account: Account, above: Order, below: Order, client_id: str) -> OrderList:
+        """Accept two orders of which one cancels the other, and return their list.
+
+        Raises:
+            ApiError: one of them is refused, or they are no such pair; then nothing has changed.
+        """
+        profit, loss = read_pair(above, below, self.market(above.code).price)
+        plans = [self.check(account, leg) for leg in (profit, loss)]
+        if above.client_id and above.client_id == below.client_id:
+            raise rejected("Duplicate order sent.")
+        self.n_lists[account.name] += 1
+        number = self.n_lists[account.name]
+        made = OrderList(
+            number=number,
+            client_id=client_id or f"sandboxlist{number:09d}",
+            code=above.code,
+            time_ms=above.time_ms,
+            legs=(above, below),
+        )
+        for leg in made.legs:
+            leg.list_id, leg.list_client_id = number, made.client_id
+        account.add_list(made)
+        self._accept(account, profit, plans[0])
+        self._accept(account, loss, plans[1], covered=profit.locked)
+        self._report_list(account, made)
+        return made
+
+    def _accept(
+        self, account: Account, order: Order, plan: Plan, *, covered: int = 0
+    ) -> list[Trade]:
+        """Take an order that was checked; ``covered`` of what it needs is locked already."""
         market = self.markets[order.code]
         self.n_orders[order.code] += 1
         order.order_id = self.n_orders[order.code]
         order.client_id = order.client_id or f"sandbox{order.code}{order.order_id:09d}"
         order.update_ms = order.time_ms
         account.history(order.code).add(order)
-        self._lock(account, order, *_need(market, order, plan))
+        asset, need = _need(market, order, plan)
+        self._lock(account, order, asset, max(0, need - covered))
         self._report(account, order, "NEW")
         if order.type in STOP_TYPES:
             order.is_working = False
@@ -143,6 +180,7 @@ class SpotDesk:
         """Let a stop become the order it stands for."""
         account = self.accounts.by_name[order.account]
         market = self.markets[order.code]
+        self._end_other(account, order, "EXPIRED", now_ms)
         order.is_working, order.working_ms = True, now_ms
         order.update_ms = now_ms
         plan = self.books[order.code].plan(_want(order))
@@ -225,6 +263,7 @@ class SpotDesk:
             self._unlock(account, order, order.locked)
             account.history(order.code).close(order)
         self._report(account, order, "TRADE", trade)
+        self._end_other(account, order, "EXPIRED", now_ms)
         return trade
 
     def _pay(self, account: Account, order: Order, trade: Trade) -> None:
@@ -240,12 +279,28 @@ class SpotDesk:
         self.fees[trade.fee_asset] += trade.fee
 
     def _end(self, account: Account, order: Order, status: Status, now_ms: int) -> None:
-        """Close an order that will fill no more."""
+        """Close an order that will fill no more, and the other of its list with it."""
+        self._close(account, order, status, now_ms)
+        self._end_other(account, order, "CANCELED" if status == "CANCELED" else "EXPIRED", now_ms)
+
+    def _close(self, account: Account, order: Order, status: Status, now_ms: int) -> None:
         order.status, order.update_ms = status, now_ms
         self._unlock(account, order, order.locked)
         account.history(order.code).close(order)
         kinds = {"CANCELED": "CANCELED", "EXPIRED_IN_MATCH": "TRADE_PREVENTION"}
         self._report(account, order, kinds.get(status, "EXPIRED"))
+
+    def _end_other(self, account: Account, order: Order, status: Status, now_ms: int) -> None:
+        """End the order that this one cancels, and say so when a list is over."""
+        pair = account.order_lists.get(order.list_id)
+        if pair is None:
+            return
+        other = pair.other(order)
+        if other.is_open:
+            self.books[order.code].remove(other)
+            self._close(account, other, status, now_ms)
+        if pair.is_over:
+            self._report_list(account, pair)
 
     def _lock(self, account: Account, order: Order, asset: str, amount: int) -> None:
         balance = account.balance(asset)
@@ -266,6 +321,10 @@ class SpotDesk:
     ) -> None:
         for report in self.reports:
             report(account, order, kind, trade)
+
+    def _report_list(self, account: Account, made: OrderList) -> None:
+        for report in self.list_reports:
+            report(account, made)
 
 
 def _want(order: Order) -> Want:

@@ -10,9 +10,10 @@ from seawall.sandbox.decimals import float_to_text, to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.klines import Kline
 from seawall.sandbox.market import Market
+from seawall.sandbox.market_views import aggregate_of, best_of, changes
+from seawall.sandbox.order_lists import OrderList
 from seawall.sandbox.orders import Order, Trade
-from seawall.sandbox.spot_json import PREVENTION, JsonDict
-from seawall.sandbox.spot_market_api import best_of, changes
+from seawall.sandbox.spot_json import PREVENTION, JsonDict, listed
 from seawall.sandbox.tape import Print
 
 Build = Callable[[Exchange, Market, Print], JsonDict]
@@ -24,13 +25,7 @@ def agg_trade(exchange: Exchange, market: Market, one: Print) -> JsonDict:
         "e": "aggTrade",
         "E": exchange.event_ms,
         "s": market.code,
-        "a": one.number,
-        "p": to_text(one.price),
-        "q": to_text(one.quantity),
-        "f": one.number,
-        "l": one.number,
-        "T": one.time_ms,
-        "m": one.is_buyer_maker,
+        **aggregate_of(one),
         "M": True,
     }
 
@@ -154,7 +149,7 @@ def execution_report(
         "x": kind,
         "X": order.status,
         "r": "NONE",
-        "g": -1,
+        "g": order.list_id,
         "I": account.number * 10**9 + order.order_id,
         "V": PREVENTION,
         **_order_fields(order),
@@ -196,6 +191,24 @@ def _trade_fields(done: Trade | None) -> JsonDict:
         "t": done.trade_id if done else -1,
         "m": bool(done and done.is_maker),
         "M": False,
+    }
+
+
+def list_status(event_ms: int, made: OrderList) -> JsonDict:
+    """Return that a list of orders has begun, or is over."""
+    shown = listed(made)
+    return {
+        "e": "listStatus",
+        "E": event_ms,
+        "s": made.code,
+        "g": made.number,
+        "c": shown["contingencyType"],
+        "l": shown["listStatusType"],
+        "L": shown["listOrderStatus"],
+        "r": "NONE",
+        "C": made.client_id,
+        "T": event_ms,
+        "O": [{"s": leg.code, "i": leg.order_id, "c": leg.client_id} for leg in made.legs],
     }
 
 

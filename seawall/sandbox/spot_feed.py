@@ -4,12 +4,14 @@ from seawall.sandbox.accounts import Account
 from seawall.sandbox.depth_feed import DEPTH, DepthFeed
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.market import Market, Product
+from seawall.sandbox.order_lists import OrderList
 from seawall.sandbox.orders import Order, Trade
 from seawall.sandbox.spot_events import (
     BUILDERS,
     account_position,
     execution_report,
     kline,
+    list_status,
 )
 from seawall.sandbox.spot_json import JsonDict
 from seawall.sandbox.streams import Hub
@@ -79,5 +81,9 @@ def open_spot_hub(exchange: Exchange) -> Hub:
         hub.tell(account, execution_report(now_ms, account, order, kind, trade))
         hub.tell(account, account_position(now_ms, account, (market.base, market.quote)))
 
+    def report_list(account: Account, made: OrderList) -> None:
+        hub.tell(account, list_status(exchange.event_ms, made))
+
     exchange.spot.reports.append(report)
+    exchange.spot.list_reports.append(report_list)
     return hub

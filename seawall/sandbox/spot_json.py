@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from seawall.sandbox.accounts import Account
 from seawall.sandbox.decimals import to_text
+from seawall.sandbox.order_lists import OrderList
 from seawall.sandbox.orders import Order, Trade
 
 PREVENTION = "EXPIRE_MAKER"
@@ -15,7 +16,7 @@ def placed(order: Order, trades: Sequence[Trade], kind: str) -> JsonDict:
     answer: JsonDict = {
         "symbol": order.code,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_id,
         "transactTime": order.update_ms,
     }
@@ -43,7 +44,7 @@ def queried(order: Order) -> JsonDict:
     return {
         "symbol": order.code,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_id,
         **_amounts(order),
         "stopPrice": to_text(order.stop_price),
@@ -62,7 +63,7 @@ def canceled(order: Order, client_id: str) -> JsonDict:
         "symbol": order.code,
         "origClientOrderId": order.client_id,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": client_id or f"cancel{order.code}{order.order_id:09d}",
         "transactTime": order.update_ms,
         **_amounts(order),
@@ -70,13 +71,30 @@ def canceled(order: Order, client_id: str) -> JsonDict:
     }
 
 
-def traded(trade: Trade) -> JsonDict:
-    """Return a trade as ``myTrades`` shows it."""
+def listed(made: OrderList) -> JsonDict:
+    """Return a list of orders as queries show it."""
+    return {
+        "orderListId": made.number,
+        "contingencyType": "OCO",
+        "listStatusType": "ALL_DONE" if made.is_over else "EXEC_STARTED",
+        "listOrderStatus": "ALL_DONE" if made.is_over else "EXECUTING",
+        "listClientOrderId": made.client_id,
+        "transactionTime": made.time_ms,
+        "symbol": made.code,
+        "orders": [
+            {"symbol": leg.code, "orderId": leg.order_id, "clientOrderId": leg.client_id}
+            for leg in made.legs
+        ],
+    }
+
+
+def traded(trade: Trade, list_id: int) -> JsonDict:
+    """Return a trade of an order of a list, -1 for none, as ``myTrades`` shows it."""
     return {
         "symbol": trade.code,
         "id": trade.trade_id,
         "orderId": trade.order_id,
-        "orderListId": -1,
+        "orderListId": list_id,
         "price": to_text(trade.price),
         "qty": to_text(trade.quantity),
         "quoteQty": to_text(trade.quote),

@@ -5,36 +5,35 @@ Source: Binance spot, market data endpoints; weights as documented.
 
 import json
 from collections.abc import Callable
-from typing import Protocol
 
+from seawall.errors import RecipeError
 from seawall.sandbox.call import Call, Route, Routes
-from seawall.sandbox.decimals import ONE, float_to_text, to_text
+from seawall.sandbox.decimals import to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.filters import describe
-from seawall.sandbox.klines import Kline, KlineTable
 from seawall.sandbox.market import Market
-from seawall.sandbox.refusals import illegal, invalid_symbol
+from seawall.sandbox.market_views import (
+    aggregate_of,
+    best_of,
+    day_of,
+    depth_of,
+    find_prints,
+    kline_page,
+    rates_of,
+    span_of,
+    trade_of,
+)
+from seawall.sandbox.refusals import illegal, invalid_symbol, missing
 from seawall.sandbox.spot_json import PREVENTION, JsonDict
-from seawall.sandbox.tape import Print
-from seawall.units import HOUR_MS
+from seawall.units import DAY_MS, MINUTE_MS, to_duration_ms
 
 ORDER_TYPES = (
     *("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"),
     *("TAKE_PROFIT", "TAKE_PROFIT_LIMIT"),
 )
 _MANY = 100
-_MOST_KLINES = 1_000
 _MOST_DEPTH = 5_000
-
-
-class Charted(Protocol):
-    """What has klines."""
-
-    def klines(self, interval: str) -> KlineTable:
-        """Return the table of an interval."""
-
-    def forming(self, interval: str) -> Kline:
-        """Return the kline in progress."""
+_LONGEST_WINDOW_MS = 7 * DAY_MS
 
 
 def time(_exchange: Exchange, call: Call) -> object:
@@ -58,90 +57,27 @@ def exchange_info(exchange: Exchange, call: Call) -> object:
     }
 
 
-def rates_of(exchange: Exchange) -> list[JsonDict]:
-    """Return the limits of requests and orders as ``exchangeInfo`` lists them."""
-    limits = exchange.settings.limits
-    if limits is None:
-        return []
-    return [
-        _rate("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute),
-        _rate("ORDERS", "SECOND", 10, limits.orders_per_ten_seconds),
-        _rate("ORDERS", "DAY", 1, limits.orders_per_day),
-    ]
-
-
 def depth(exchange: Exchange, call: Call) -> object:
     """Answer with the order book."""
     book = exchange.book(_market(exchange, call))
-    limit = call.limit(100, _MOST_DEPTH)
-    bids, asks = book.quotes()
-    return {
-        "lastUpdateId": book.update_id,
-        "bids": [[to_text(price), to_text(size)] for price, size in bids[:limit]],
-        "asks": [[to_text(price), to_text(size)] for price, size in asks[:limit]],
-    }
+    return depth_of(book, call.limit(100, _MOST_DEPTH))
 
 
 def trades(exchange: Exchange, call: Call) -> object:
     """Answer with the market's last trades."""
     found = find_prints(_market(exchange, call), call, default=500)
-    return [
-        {
-            "id": one.number,
-            "price": to_text(one.price),
-            "qty": to_text(one.quantity),
-            "quoteQty": to_text(one.price * one.quantity // ONE),
-            "time": one.time_ms,
-            "isBuyerMaker": one.is_buyer_maker,
-            "isBestMatch": True,
-        }
-        for one in found
-    ]
+    return [trade_of(one) | {"isBestMatch": True} for one in found]
 
 
 def agg_trades(exchange: Exchange, call: Call) -> object:
     """Answer with aggregate trades; each print of the market is one."""
     found = find_prints(_market(exchange, call), call, default=500)
-    return [
-        {
-            "a": one.number,
-            "p": to_text(one.price),
-            "q": to_text(one.quantity),
-            "f": one.number,
-            "l": one.number,
-            "T": one.time_ms,
-            "m": one.is_buyer_maker,
-            "M": True,
-        }
-        for one in found
-    ]
+    return [aggregate_of(one) | {"M": True} for one in found]
 
 
 def klines(exchange: Exchange, call: Call) -> bytes:
     """Answer with klines, the last of them perhaps still forming."""
     return kline_page(_market(exchange, call), call)
-
-
-def kline_page(market: Charted, call: Call, *, most: int = _MOST_KLINES) -> bytes:
-    """Return one page of a market's or a mark's klines as JSON.
-
-    From ``startTime`` the first ones, without it the last ones up to ``endTime``.
-    """
-    interval, limit = call.text("interval"), call.limit(500, most)
-    table = market.klines(interval)
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    forming = market.forming(interval)
-    n_known = int(table.open_ms.searchsorted(forming.open_ms))  # the last of them is forming
-    last_ms = forming.open_ms if until_ms is None else until_ms
-    stop = min(n_known + 1, int(table.open_ms.searchsorted(last_ms, "right")))
-    start = 0 if since_ms is None else int(table.open_ms.searchsorted(since_ms))
-    if since_ms is None:
-        start = max(0, stop - limit)
-    stop = min(stop, start + limit)
-    rows = table.rows(start, min(stop, n_known)) if stop > start else []
-    if stop > max(n_known, start):
-        rows.append(forming.to_row())
-    return b"[" + b",".join(rows) + b"]"
 
 
 def average_price(exchange: Exchange, call: Call) -> object:
@@ -152,7 +88,29 @@ def average_price(exchange: Exchange, call: Call) -> object:
 
 def ticker_day(exchange: Exchange, call: Call) -> object:
     """Answer with the last 24 hours."""
-    return _one_or_all(exchange, call, lambda market: day_of(exchange, market))
+    return _one_or_all(exchange, call, lambda market: _spot_day_of(exchange, market))
+
+
+def ticker_window(exchange: Exchange, call: Call) -> object:
+    """Answer with the last hours or days, ``windowSize``, of the markets that are named."""
+    text = call.params.get("windowSize", "1d")
+    try:
+        span_ms = to_duration_ms(text)
+    except RecipeError:
+        span_ms = 0
+    if not MINUTE_MS <= span_ms <= _LONGEST_WINDOW_MS:
+        raise illegal("windowSize", "1m-59m, 1h-23h, 1d-7d")
+    if not {"symbol", "symbols"} & call.params.keys():
+        raise missing("symbol")
+    return _one_or_all(exchange, call, lambda market: span_of(market, span_ms))
+
+
+def ticker_today(exchange: Exchange, call: Call) -> object:
+    """Answer with the present day of UTC of the markets that are named."""
+    if not {"symbol", "symbols"} & call.params.keys():
+        raise missing("symbol")
+    span_ms = call.now_ms % DAY_MS + 1
+    return _one_or_all(exchange, call, lambda market: span_of(market, span_ms))
 
 
 def ticker_price(exchange: Exchange, call: Call) -> object:
@@ -171,87 +129,10 @@ def ticker_book(exchange: Exchange, call: Call) -> object:
     )
 
 
-def best_of(exchange: Exchange, market: Market) -> JsonDict:
-    """Return best bid and ask with their sizes; zeros where a side is empty."""
-    bids, asks = exchange.book(market).quotes()
-    bid, ask = (side[0] if side else (0, 0) for side in (bids, asks))
-    return {
-        "bidPrice": to_text(bid[0]),
-        "bidQty": to_text(bid[1]),
-        "askPrice": to_text(ask[0]),
-        "askQty": to_text(ask[1]),
-    }
-
-
-def day_of(exchange: Exchange, market: Market) -> JsonDict:
-    """Return the last 24 hours of a market as ``ticker/24hr`` shows them."""
-    day = market.day()
-    last = market.last
-    return {
-        "symbol": market.code,
-        **changes(day),
-        "prevClosePrice": float_to_text(day.open),
-        "lastPrice": float_to_text(day.close),
-        "lastQty": to_text(last.quantity),
-        **best_of(exchange, market),
-        "openPrice": float_to_text(day.open),
-        "highPrice": float_to_text(day.high),
-        "lowPrice": float_to_text(day.low),
-        "volume": f"{day.volume:.8f}",
-        "quoteVolume": f"{day.quote_volume:.8f}",
-        "openTime": day.open_ms,
-        "closeTime": day.close_ms,
-        "firstId": day.first_number,
-        "lastId": day.last_number,
-        "count": day.n_trades,
-    }
-
-
-def changes(day: Kline) -> JsonDict:
-    """Return how far a price has moved, and its average weighted by volume."""
-    move = day.close - day.open
-    average = day.quote_volume / day.volume if day.volume > 0 else day.close
-    return {
-        "priceChange": f"{move:.8f}",
-        "priceChangePercent": f"{100 * move / day.open:.3f}",
-        "weightedAvgPrice": f"{average:.8f}",
-    }
-
-
-def find_prints(market: Market, call: Call, *, default: int) -> list[Print]:
-    """Return trades: from a number, in a window of time, or the last ones."""
-    limit = call.limit(default, _MOST_KLINES)
-    first = call.integer("fromId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    if first is not None:
-        return _forward(market, first // market.tape.n_prints, limit, first=first)
-    if since_ms is not None:
-        bar = max(0, market.bar_at(since_ms))
-        last_ms = until_ms if until_ms is not None else since_ms + HOUR_MS
-        found = _forward(market, bar, limit, since_ms=since_ms)
-        return [one for one in found if one.time_ms <= last_ms]
-    last_ms = call.now_ms if until_ms is None else until_ms
-    collected: list[Print] = []
-    bar = market.bar_at(last_ms)
-    while bar >= 0 and len(collected) < limit:
-        known = [one for one in market.prints_of(bar) if one.quantity and one.time_ms <= last_ms]
-        collected = known + collected
-        bar -= 1
-    return collected[-limit:]
-
-
-def _forward(
-    market: Market, bar: int, limit: int, *, first: int = 0, since_ms: int = 0
-) -> list[Print]:
-    found: list[Print] = []
-    while bar <= market.bar and len(found) < limit:
-        found += [
-            one
-            for one in market.prints_of(bar)
-            if one.quantity and one.number >= first and one.time_ms >= since_ms
-        ]
-        bar += 1
-    return found[:limit]
+def _spot_day_of(exchange: Exchange, market: Market) -> JsonDict:
+    """Return the last 24 hours, with bid and ask: by these clients know that it is spot."""
+    shown = day_of(market)
+    return shown | {"prevClosePrice": shown["openPrice"], **best_of(exchange, market)}
 
 
 def _market(exchange: Exchange, call: Call) -> Market:
@@ -281,10 +162,6 @@ def _one_or_all(exchange: Exchange, call: Call, make: Callable[[Market], JsonDic
     return made[0] if "symbol" in call.params else made
 
 
-def _rate(kind: str, interval: str, n: int, limit: int) -> JsonDict:
-    return {"rateLimitType": kind, "interval": interval, "intervalNum": n, "limit": limit}
-
-
 def _describe(market: Market) -> JsonDict:
     return {
         "symbol": market.code,
@@ -298,7 +175,7 @@ def _describe(market: Market) -> JsonDict:
         "quoteCommissionPrecision": 8,
         "orderTypes": list(ORDER_TYPES),
         "icebergAllowed": False,
-        "ocoAllowed": False,
+        "ocoAllowed": True,
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
@@ -344,6 +221,8 @@ ROUTES: Routes = {
     ("GET", "/api/v3/uiKlines"): _KLINES,
     ("GET", "/api/v3/avgPrice"): Route(average_price, 2),
     ("GET", "/api/v3/ticker/24hr"): Route(ticker_day, _day_weight),
+    ("GET", "/api/v3/ticker"): Route(ticker_window, 4),
+    ("GET", "/api/v3/ticker/tradingDay"): Route(ticker_today, 4),
     ("GET", "/api/v3/ticker/price"): Route(ticker_price, _price_weight),
     ("GET", "/api/v3/ticker/bookTicker"): Route(ticker_book, _price_weight),
 }

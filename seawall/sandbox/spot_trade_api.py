@@ -1,7 +1,7 @@
 """Spot trading: ``/api/v3``, what needs a key and a signature.
 
 Source: Binance spot, trading and account endpoints; weights as documented.
-Left out: OCO and other order lists, icebergs, trailing stops.
+Left out: icebergs, trailing stops; lists of orders are in ``spot_list_api``.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from seawall.sandbox.refusals import (
 )
 from seawall.sandbox.spot_json import account_of, canceled, placed, queried, traded
 
-_MOST_ROWS = 1_000
 _RESPONSES = ("ACK", "RESULT", "FULL")
 _TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 
@@ -76,7 +75,7 @@ def read_order(call: Call) -> Order:
 def place(exchange: Exchange, call: Call) -> object:
     """Accept a new order."""
     order = read_order(call)
-    kind = _read_response(call, order)
+    kind = read_response(call, _default_response(order))
     trades: list[Trade] = exchange.spot.place(call.owner, order)
     return placed(order, trades, kind)
 
@@ -112,7 +111,8 @@ def cancel_all(exchange: Exchange, call: Call) -> object:
     if not opened:
         raise unknown_order()
     for order in opened:
-        exchange.spot.cancel(call.owner, order, call.now_ms)
+        if order.is_open:  # not ended by the other order of its list
+            exchange.spot.cancel(call.owner, order, call.now_ms)
     return [canceled(order, "") for order in opened]
 
 
@@ -130,7 +130,7 @@ def cancel_replace(exchange: Exchange, call: Call) -> object:
         trades = exchange.spot.place(call.owner, order)
     except ApiError as error:
         raise _ReplaceError(old, "FAILURE", gone, error.shown()) from None
-    made = placed(order, trades, _read_response(call, order))
+    made = placed(order, trades, read_response(call, _default_response(order)))
     if not is_gone:
         raise _ReplaceError(old, "SUCCESS", gone, made)
     return {
@@ -165,37 +165,21 @@ def open_orders(exchange: Exchange, call: Call) -> object:
 def all_orders(exchange: Exchange, call: Call) -> object:
     """Answer with the orders of a market: from a number, in a window, or the last ones."""
     code = exchange.spot.market(call.text("symbol")).code
-    limit = call.limit(500, _MOST_ROWS)
-    first = call.integer("orderId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
     orders = sorted(call.owner.history(code).orders.values(), key=lambda one: one.order_id)
-    if first is not None:
-        return [queried(one) for one in orders if one.order_id >= first][:limit]
-    found = [
-        one
-        for one in orders
-        if (since_ms is None or one.time_ms >= since_ms)
-        and (until_ms is None or one.time_ms <= until_ms)
-    ]
-    return [queried(one) for one in (found[:limit] if since_ms is not None else found[-limit:])]
+    found = call.page(orders, lambda one: (one.order_id, one.time_ms), first="orderId")
+    return [queried(one) for one in found]
 
 
 def my_trades(exchange: Exchange, call: Call) -> object:
     """Answer with the account's trades in a market."""
-    code = exchange.spot.market(call.text("symbol")).code
-    limit = call.limit(500, _MOST_ROWS)
-    order_id, first = call.integer("orderId"), call.integer("fromId")
-    since_ms, until_ms = call.integer("startTime"), call.integer("endTime")
-    found = [
-        trade
-        for trade in call.owner.history(code).trades
-        if (order_id is None or trade.order_id == order_id)
-        and (first is None or trade.trade_id >= first)
-        and (since_ms is None or trade.time_ms >= since_ms)
-        and (until_ms is None or trade.time_ms <= until_ms)
+    code, order_id = exchange.spot.market(call.text("symbol")).code, call.integer("orderId")
+    history = call.owner.history(code)
+    mine = (one for one in history.trades if order_id is None or one.order_id == order_id)
+    found = call.page(mine, lambda one: (one.trade_id, one.time_ms), first="fromId")
+    orders = history.orders
+    return [
+        traded(one, orders[one.order_id].list_id if one.order_id in orders else -1) for one in found
     ]
-    is_forward = first is not None or since_ms is not None
-    return [traded(trade) for trade in (found[:limit] if is_forward else found[-limit:])]
 
 
 def account(_exchange: Exchange, call: Call) -> object:
@@ -208,6 +192,11 @@ def commission(exchange: Exchange, call: Call) -> object:
     code = exchange.spot.market(call.text("symbol")).code
     rates = account_of(call.owner, has_zeros=False)["commissionRates"]
     return {"symbol": code, "standardCommission": rates}
+
+
+def prevented(_exchange: Exchange, _call: Call) -> object:
+    """Answer that no match was prevented: a rival of the same account expires instead."""
+    return []
 
 
 class _ReplaceError(ApiError):
@@ -286,12 +275,20 @@ def _read_time_in_force(call: Call, shape: _Shape) -> str:
     return "GTC"
 
 
-def _read_response(call: Call, order: Order) -> str:
-    default = "FULL" if order.type in {"MARKET", "LIMIT"} else "ACK"
+def read_response(call: Call, default: str) -> str:
+    """Return how much a new order's answer is to say.
+
+    Raises:
+        ApiError: it is none of the three ways.
+    """
     kind = call.params.get("newOrderRespType", default)
     if kind not in _RESPONSES:
         raise ApiError(-1100, "Illegal characters found in parameter 'newOrderRespType'.")
     return kind
+
+
+def _default_response(order: Order) -> str:
+    return "FULL" if order.type in {"MARKET", "LIMIT"} else "ACK"
 
 
 def _open_weight(call: Call) -> int:
@@ -308,6 +305,7 @@ ROUTES: Routes = {
     ("DELETE", "/api/v3/openOrders"): Route(cancel_all, 1, "signed"),
     ("GET", "/api/v3/allOrders"): Route(all_orders, 20, "signed"),
     ("GET", "/api/v3/myTrades"): Route(my_trades, 20, "signed"),
+    ("GET", "/api/v3/myPreventedMatches"): Route(prevented, 20, "signed"),
     ("GET", "/api/v3/account"): Route(account, 20, "signed"),
     ("GET", "/api/v3/account/commission"): Route(commission, 20, "signed"),
 }

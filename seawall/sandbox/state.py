@@ -16,9 +16,10 @@ from seawall.sandbox import linear_state
 from seawall.sandbox.accounts import Account
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.gateway import encode
+from seawall.sandbox.order_lists import join
 from seawall.sandbox.orders import Order, Trade
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _ORDER_FIELDS = tuple(one.name for one in fields(Order))
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -120,7 +121,7 @@ class State:
             )
 
     def _read(self) -> None:
-        counters = json.loads(self._get("counters") or "[{}, {}, {}, {}]")
+        counters = json.loads(self._get("counters") or "[{}, {}, {}, {}, {}]")
         for counter, stored in zip(self._counters(), counters, strict=True):
             counter.update(stored)
         for name, key, secret, value in self._file.execute("SELECT * FROM accounts ORDER BY rowid"):
@@ -135,18 +136,21 @@ class State:
 
     def _counters(self) -> tuple[Counter[str], ...]:
         desk = self._exchange.spot
-        return desk.house, desk.fees, desk.n_orders, desk.n_trades
+        return desk.house, desk.fees, desk.n_orders, desk.n_trades, desk.n_lists
 
     def _read_orders(self) -> None:
         """Read all orders, and put the open ones back into their books by time of arrival."""
         desk, accounts = self._exchange.spot, self._exchange.accounts
         rows = self._file.execute("SELECT value FROM orders ORDER BY code, number")
         opened: list[Order] = []
+        paired: dict[str, list[Order]] = {}
         for (value,) in rows.fetchall():
             stored = json.loads(value)
             order = Order(**{name: stored[name] for name in _ORDER_FIELDS})
             history = accounts.by_name[order.account].history(order.code)
             history.add(order)
+            if order.list_id >= 0:
+                paired.setdefault(order.account, []).append(order)
             if order.is_open:
                 opened.append(order)
             else:
@@ -154,6 +158,8 @@ class State:
         for order in sorted(opened, key=lambda one: (one.working_ms, one.order_id)):
             if order.code in desk.books:
                 desk.books[order.code].restore(order)
+        for name, legs in paired.items():
+            accounts.by_name[name].order_lists = join(legs)
 
     def _read_account(self, name: str, key: str, secret: str, stored: dict[str, object]) -> None:
         accounts = self._exchange.accounts
@@ -185,16 +191,23 @@ class State:
 
 def saved_time_ms(path: Path) -> int | None:
     """Return the exchange's time when a state was last written, None where there is none."""
-    return _peek(path, "now_ms")
+    found = _peek(path, "now_ms")
+    return None if found is None else int(found)
 
 
 def saved_number(path: Path, name: str) -> int | None:
     """Return a remembered setting that is a number, None where there is none."""
+    found = saved_text(path, name)
+    return None if found is None else int(found)
+
+
+def saved_text(path: Path, name: str) -> str | None:
+    """Return a remembered setting, None where there is none."""
     return _peek(path, f"setting:{name}")
 
 
-def _peek(path: Path, name: str) -> int | None:
-    """Return a number of a file's meta table without opening the exchange's state."""
+def _peek(path: Path, name: str) -> str | None:
+    """Return an entry of a file's meta table without opening the exchange's state."""
     if not path.is_file():
         return None
     file = sqlite3.connect(path)
@@ -204,7 +217,7 @@ def _peek(path: Path, name: str) -> int | None:
         return None
     finally:
         file.close()
-    return None if row is None else int(row[0])
+    return None if row is None else str(row[0])
 
 
 def _describe(account: Account) -> dict[str, object]:

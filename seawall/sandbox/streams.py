@@ -31,13 +31,16 @@ class Connection:
         self.is_combined = is_combined
         self.queue: asyncio.Queue[str | Ending] = asyncio.Queue()
         self.names: set[str] = set()
+        self._is_given_up = False
 
     def send(self, text: str) -> None:
         """Put a message in line; a connection that does not read is given up."""
-        if self.queue.qsize() >= MOST_WAITING:
+        if self._is_given_up:
+            return
+        self.queue.put_nowait(text)
+        if self.queue.qsize() > MOST_WAITING:
+            self._is_given_up = True
             self.end("drop")
-        else:
-            self.queue.put_nowait(text)
 
     def end(self, how: Ending) -> None:
         """End the connection after what is in line: with a closing frame, or without a word."""

@@ -32,6 +32,45 @@ def trade_fee(exchange: Exchange, call: Call) -> object:
     return [{"symbol": code, "makerCommission": maker, "takerCommission": taker} for code in codes]
 
 
+def user_assets(_exchange: Exchange, call: Call) -> object:
+    """Answer with what the account has of each asset."""
+    wanted = call.params.get("asset")
+    return [
+        {
+            "asset": asset,
+            "free": to_text(one.free),
+            "locked": to_text(one.locked),
+            "freeze": "0",
+            "withdrawing": "0",
+            "ipoable": "0",
+            "btcValuation": "0",
+        }
+        for asset, one in sorted(call.owner.balances.items())
+        if one.total and wanted in {None, asset}
+    ]
+
+
+def restrictions(_exchange: Exchange, call: Call) -> object:
+    """Answer with what a key may do: trade, and nothing that moves money out."""
+    return {
+        "ipRestrict": False,
+        "createTime": call.now_ms,
+        "enableReading": True,
+        "enableSpotAndMarginTrading": True,
+        "enableFutures": True,
+        "enableWithdrawals": False,
+        "enableInternalTransfer": False,
+        "permitsUniversalTransfer": True,
+        "enableMargin": False,
+        "enableVanillaOptions": False,
+    }
+
+
+def account_status(_exchange: Exchange, _call: Call) -> object:
+    """Answer that the account is in order."""
+    return {"data": "Normal"}
+
+
 def _coin(asset: str, call: Call) -> JsonDict:
     balance = call.owner.balances.get(asset)
     return {
@@ -58,5 +97,8 @@ ROUTES: Routes = {
     ("GET", "/sapi/v1/margin/allPairs"): Route(nothing, 1, "key"),
     ("GET", "/sapi/v1/margin/allAssets"): Route(nothing, 1, "key"),
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(nothing, 1, "key"),
+    ("POST", "/sapi/v3/asset/getUserAsset"): Route(user_assets, 5, "signed"),
+    ("GET", "/sapi/v1/account/apiRestrictions"): Route(restrictions, 1, "signed"),
+    ("GET", "/sapi/v1/account/status"): Route(account_status, 1, "signed"),
     ("GET", "/sapi/v1/asset/tradeFee"): Route(trade_fee, 1, "signed"),
 }

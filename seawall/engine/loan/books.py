@@ -33,6 +33,7 @@ class Books:
         ledger: every entry.
         moved_usd: what other venues of the account have sent to the wallet less what they have got,
             USD as it was then.
+        owed: USD, for the agent's thinking; the wallet does not pay it.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Books:
     ) -> None:
         self.ledger = Ledger() if ledger is None else ledger
         self.moved_usd = 0.0
+        self.owed = 0.0
         self._is_alone = ledger is None
         self._state, self._names = state, names
         self._interest = np.zeros((2, len(names)))
@@ -114,13 +116,19 @@ class Books:
         self.moved_usd += tokens * self.mark(asset)
         self.ledger.post(time_ms, entries)
 
+    def charge(self, amount: float, time_ms: int) -> None:
+        """Book what the agent's thinking has cost, USD > 0."""
+        self.owed += amount
+        self.ledger.post(time_ms, [Entry("thinking", "owed:USD", -amount)])
+
     def balances(self) -> dict[str, float]:
         """Return what the ledger has to agree with."""
-        return {
+        balances = {
             f"{account}:{name}": sign * float(amount)
             for account, place, sign in _ACCOUNTS
             for name, amount in zip(self._names, self._block(place), strict=True)
         }
+        return balances | ({"owed:USD": -self.owed} if self.owed else {})
 
     def check(self, equity: FloatArray, gross_usd: float) -> None:
         """Compare the entries with the balances, and the parts of the equity's change with it.

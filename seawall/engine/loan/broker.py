@@ -44,6 +44,7 @@ class LoanBroker(bt.BrokerBase):
         startingcash: USD at the start, what lies in the wallet.
         books: every change of wallet, collateral and debt.
         closes: of the market's symbols, for levels that an agent wants to be woken at.
+        thinking_ms: how much later than now what is sent leaves: its agent is still thinking.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class LoanBroker(bt.BrokerBase):
         self._n = len(world.names)
         self.min_reserve_usd = 0.0
         self.startingcash = 0.0
+        self.thinking_ms = 0
         super().__init__()
         self._reset()
 
@@ -88,6 +90,30 @@ class LoanBroker(bt.BrokerBase):
         self._arithmetic = make_arithmetic(world, self._state)
         self._enter_epoch(0)
         self._open()
+
+    def extend(self, world: LoanWorld) -> None:
+        """Go on in a world that is longer, where the market goes on; what was stays as it was.
+
+        Raises:
+            SeawallError: bars that were lived through would be others.
+        """
+        rows, n_lived = world.rows(self._intrabar), self._lived + 1
+        if not np.array_equal(rows[:n_lived], self._rows[:n_lived]):
+            raise SeawallError(
+                f"the {self._lived} bars that a loan has lived through must stay as they were, do "
+                "not: a defect of Seawall, please report it"
+            )
+        n_before, width = len(self._trace), layout.trace_width(self._n)
+        if len(world) + 1 > n_before:
+            written, shown = allocate(2 * (len(world) + 1) * width, np.float64, np.nan)
+            trace, shown = written.reshape(-1, width), shown.reshape(-1, width)
+            trace[:n_before] = self._trace
+            self._trace, self.trace = trace, shown
+        n_known = len(self._stamps)
+        fresh: list[float] = to_bt_time(world.close_ms[n_known:]).tolist()
+        self._stamps.extend(fresh)
+        self._bars |= {stamp: bar for bar, stamp in enumerate(fresh, n_known)}
+        self.world, self._rows = world, rows
 
     def stamp_of(self, bar: int) -> float:
         """Return the date number at which a bar is shown."""
@@ -224,7 +250,7 @@ class LoanBroker(bt.BrokerBase):
             action=action,
             reason=reason,
             sent_ms=now_ms,
-            due_bar=self._due_bar(now_ms, bar),
+            due_bar=self._due_bar(now_ms + self.thinking_ms, bar),
             seen=race.of_world(self._rows[bar + 1], layout.CLOSE, self._n).copy(),
             health=float(self._trace[bar + 1, layout.SHOWN_HEALTH]),
         )
@@ -348,6 +374,10 @@ class LoanBroker(bt.BrokerBase):
         raise SeawallError(_NO_ORDERS)
 
     sell = buy
+
+    def charge(self, amount: float, time_ms: int) -> None:
+        """Book what the agent's thinking has cost, USD > 0; the value leaves it out."""
+        self.books.charge(amount, time_ms)
 
     @property
     def ledger(self) -> Ledger:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seawall.engine.loan.prices import AssetPath, BarTimes, FeedPath, find_paths
-from seawall.engine.loan.rates import find_rates
+from seawall.engine.loan.rates import Rates, find_rates
+from seawall.engine.loan.standing import LoanStanding
 from seawall.engine.loan.terms import NATIVE, Epoch, LoanTermsOfTime, find_terms
 from seawall.errors import RecipeError
 from seawall.loan_recipe import LoanSection
@@ -160,8 +161,11 @@ def build_loan_world(
     candles: Mapping[str, Candles],
     clock_ms: TimeArray,
     catalog: Catalog,
+    standing: LoanStanding | None = None,
 ) -> LoanWorld:
     """Return the world of a recipe's loan.
+
+    ``standing``: what holds all the time, where the market goes on; else it is as of each day.
 
     Raises:
         RecipeError: what the recipe asks for cannot be.
@@ -177,13 +181,20 @@ def build_loan_world(
     open_ms = np.concatenate([[close_ms[0] - market.timeframe_ms], close_ms[:-1]])
     open_ms = np.maximum(open_ms, close_ms - market.timeframe_ms)
     bars = BarTimes(open_ms, close_ms)
-    terms = find_terms(loan, names, int(open_ms[0]), int(close_ms[-1]))
+    if standing is None:
+        terms = find_terms(loan, names, int(open_ms[0]), int(close_ms[-1]))
+    else:
+        terms = standing.terms
     _check_names(loan, names)
     _check_faults(loan, bars)
     paths = find_paths(recipe, names, candles, bars, catalog)
     _check_wrapped(names, paths.assets)
-    rates = find_rates(loan, names, terms, open_ms, catalog)
-    gas, gas_series = _find_gas(loan, paths.native, bars, catalog)
+    if standing is None:
+        rates = find_rates(loan, names, terms, open_ms, catalog)
+        gas, gas_series = _find_gas(loan, paths.native, bars, catalog)
+    else:
+        rates = _hold_rates(standing, len(open_ms))
+        gas, gas_series = _hold_gas(loan, standing, paths.native, bars), ()
     series: tuple[Candles | Signal, ...] = (*paths.series, *rates.series, *gas_series)
     labels = (
         *terms.labels,
@@ -357,6 +368,34 @@ def _find_gas(
         multiplier=loan.gas.multiplier,
     )
     return track, () if series is None else (series,)
+
+
+def _hold_rates(standing: LoanStanding, n_bars: int) -> Rates:
+    epoch = standing.epoch
+    return Rates(
+        borrow=np.tile(epoch.borrow_rate, (n_bars, 1)),
+        supply=np.tile(epoch.supply_rate, (n_bars, 1)),
+        labels=standing.labels,
+        series=(),
+    )
+
+
+def _hold_gas(
+    loan: LoanSection, standing: LoanStanding, native: Candles, bars: BarTimes
+) -> GasTrack:
+    """Return the gas that stands, or what the model makes of the market so far."""
+    if standing.gas_gwei is not None:
+        gwei = np.full(len(bars.open_ms), standing.gas_gwei * loan.gas.multiplier)
+        return GasTrack(gwei=gwei, known_gwei=gwei, is_modelled=np.zeros(len(gwei), np.bool_))
+    return gas_per_bar(
+        bars.open_ms,
+        bars.close_ms,
+        market_close_ms=native.close_ms,
+        market_close=native.close,
+        model=True,
+        baseline_gwei=loan.gas.baseline_gwei,
+        multiplier=loan.gas.multiplier,
+    )
 
 
 def _label_own(loan: LoanSection) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from seawall.engine.bookfeeds import BookFeeds
+from seawall.engine.feed import to_bt_time
 from seawall.engine.perpetual.start import open_futures
 from seawall.engine.perpetual.world import PerpetualWorld
 from seawall.kernel import kernel
@@ -24,6 +25,7 @@ from seawall.perpetual_view import Contract, PerpetualView
 from seawall.venues.exchange import Exchange
 from seawall.venues.futures import FuturesAccount
 from seawall.venues.futures_requests import Moment, Requests
+from seawall.venues.futures_tape import Stamp
 from seawall.venues.orders import FOREVER_MS
 from seawall.venues.perpetual import layout, margin
 
@@ -42,6 +44,7 @@ class FuturesSeat:
 
     Attributes:
         requests: what is asked of it and not done yet.
+        n_told: liquidations that an agent was told of.
         is_lost: bars have passed that were none of its business: the step has to be found.
     """
 
@@ -54,9 +57,9 @@ class FuturesSeat:
         since_ms: int = -FOREVER_MS,
     ) -> None:
         self._world, self._exchange, self._feeds = world, exchange, feeds
-        self._stamps, self._clock_ms = feeds.read_clock()
-        self._times_ms: list[int] = self._clock_ms.tolist()
-        self._first = int(np.searchsorted(self._clock_ms, since_ms, "right"))
+        self._stamps, clock_ms = _read_clock(world, feeds)
+        self._times_ms: list[int] = clock_ms.tolist()
+        self._first = bisect_right(self._times_ms, since_ms)
         self.futures, self._tape = futures, futures.tape
         transfer = world.section.transfer
         self.requests = Requests(exchange, futures, delay_ms=transfer.delay_ms, cost=transfer.cost)
@@ -69,7 +72,7 @@ class FuturesSeat:
         self._next_ms: dict[str, int] = {}
         self._quiet_until_ms = -FOREVER_MS  # until then no funding is settled
         self.is_lost = True
-        self._n_events = 0
+        self.n_told = 0
 
     @classmethod
     def take(
@@ -92,6 +95,12 @@ class FuturesSeat:
             fills=account.fills,
         )
         return cls(world, exchange, feeds, futures, since_ms)
+
+    def extend(self, stamp_ms: int, marks: FloatArray, stamps: Sequence[Stamp]) -> None:
+        """Add the step that has just closed, where the market goes on; see ``Tape.extend``."""
+        self._times_ms.append(stamp_ms)
+        self._stamps.extend(to_bt_time(np.array([stamp_ms], dtype=np.int64)).tolist())
+        self._tape.extend(marks, stamps)
 
     # Each step ------------------------------------------------------------------------------------
 
@@ -167,8 +176,8 @@ class FuturesSeat:
         _, account, positions = futures.snapshots[-1]
         marks = (tape.opens if at_open else tape.closes)[step]
         n_events = len(futures.events)
-        is_liquidated = n_events > self._n_events
-        self._n_events = n_events
+        is_liquidated = n_events > self.n_told
+        self.n_told = n_events
         return PerpetualView.of(
             (
                 self._contracts, account, positions, marks, tape.tables, self._rates,
@@ -185,6 +194,12 @@ class FuturesSeat:
             for symbol, one in self._contracts.items()
         }
         self._quiet_until_ms = min(self._next_ms.values())
+        if self._world.clock_ms is not None:  # settlements to come are not known, nor foreseen
+            self._quiet_until_ms = -FOREVER_MS
+            self._next_ms = {
+                symbol: -(-time_ms // one.interval_ms) * one.interval_ms
+                for symbol, one in self._contracts.items()
+            }
 
     def _describe(self, row: int) -> Contract:
         symbol, book = self.futures.symbols[row], self.futures.books[row]
@@ -202,10 +217,15 @@ class FuturesSeat:
 
     # What is asked --------------------------------------------------------------------------------
 
-    def ask(self, action: PerpetualAction, reason: str, when: Moment) -> None:
-        """Take what is no order; what cannot be done is written into the journal."""
+    def ask(
+        self, action: PerpetualAction, reason: str, when: Moment, *, thinking_ms: int = 0
+    ) -> None:
+        """Take what is no order; what cannot be done is written into the journal.
+
+        It is done ``thinking_ms`` after it could have been, were it decided at once.
+        """
         requests, futures = self.requests, self.futures
-        latency_ms = futures.books[0].parameters.latency_ms
+        latency_ms = futures.books[0].parameters.latency_ms + thinking_ms
         is_opening = when.time_ms < self._feeds.now_ms()
         when = when._replace(latency_ms=latency_ms)
         futures.marks = self.find_marks(at_open=is_opening)
@@ -230,7 +250,8 @@ class FuturesSeat:
 
     def trace(self, equity: FloatArray, cash: FloatArray, clock_ms: TimeArray) -> None:
         """Add the account, and what is on the way, to curves of shape (n_steps,)."""
-        steps = np.maximum(np.searchsorted(self._clock_ms, clock_ms, "right") - 1, 0)
+        times_ms = np.array(self._times_ms, dtype=np.int64)
+        steps = np.maximum(np.searchsorted(times_ms, clock_ms, "right") - 1, 0)
         marks = self._tape.closes[steps]
         snapshots = self.futures.snapshots
         times = np.array([step_ms for step_ms, *_ in snapshots], dtype=np.int64)
@@ -241,6 +262,12 @@ class FuturesSeat:
         transit = self.futures.transit
         rows = _find_rows([step_ms for step_ms, _ in transit], clock_ms)
         equity += np.array([amount for _, amount in transit])[rows]
+
+
+def _read_clock(world: PerpetualWorld, feeds: BookFeeds) -> tuple[list[float], TimeArray]:
+    if world.clock_ms is None:
+        return feeds.read_clock()
+    return to_bt_time(world.clock_ms).tolist(), world.clock_ms
 
 
 @kernel

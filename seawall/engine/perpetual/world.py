@@ -51,6 +51,8 @@ class PerpetualWorld:
         labels: what has to be said beside every number.
         extra: series that were read beside the market's candles.
         sources: by symbol, where the mark comes from.
+        clock_ms: int64, shape (n_steps,), of a market that goes on: the steps so far; ``None``: the
+            feeds know them before the run.
     """
 
     symbols: tuple[str, ...]
@@ -62,6 +64,7 @@ class PerpetualWorld:
     labels: tuple[str, ...] = ()
     extra: tuple[Series, ...] = ()
     sources: Mapping[str, MarkOrigin]
+    clock_ms: TimeArray | None = None
 
     def __len__(self) -> int:
         return len(self.marks)
