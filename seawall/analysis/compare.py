@@ -28,6 +28,7 @@ from seawall.errors import RecipeError, SeawallError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.result import Result
+from seawall.trial_ledger import note_run
 from seawall.workspace import find_recipe
 
 ALWAYS = ("cash", "buy_and_hold")
@@ -127,7 +128,8 @@ def _run_one(
     """Run one agent; what stops cash or buy-and-hold would stop every agent, and is raised."""
     try:
         own = contender.recipe(recipe)
-        course.results[contender.name] = run_in(world, own, progress=progress)
+        result = course.results[contender.name] = run_in(world, own, progress=progress)
+        note_run(own, result.metrics.sharpe)
     except SeawallError as error:
         if contender.name in ALWAYS:
             raise

@@ -14,9 +14,9 @@ import pandas as pd
 from seawall.analysis.numbers import COUNT, RATIO, SIGNED, TENTH, write_number, write_points
 from seawall.analysis.statistics import Difference
 from seawall.errors import ResultError
-from seawall.metrics import Metrics
+from seawall.metrics import UNCHARGED, Metrics
 from seawall.recipe import Recipe
-from seawall.result import (
+from seawall.result_folder import (
     DAMAGE,
     Layout,
     as_text,
@@ -187,7 +187,7 @@ class Comparison:
             write_number(metrics.max_drawdown, SIGNED),
             write_number(metrics.sharpe, RATIO),
             write_number(metrics.n_trades, COUNT),
-            write_number(metrics.fees + metrics.slippage, COUNT),
+            write_number(metrics.fees + metrics.slippage + metrics.thinking, COUNT),
             write_number(standing.percentile, TENTH),
         )
 
@@ -265,7 +265,7 @@ def _to_standing(stored: object) -> Standing:
     if not isinstance(stored, dict):
         raise TypeError("a standing has other values")
     numbers = stored["metrics"]
-    metrics = None if numbers is None else Metrics(**read_values(Metrics, numbers))
+    metrics = None if numbers is None else Metrics(**read_values(Metrics, UNCHARGED | numbers))
     rest = {name: value for name, value in stored.items() if name != "metrics"}
     return Standing(metrics=metrics, **read_values(Standing, rest, apart=("metrics",)))
 

@@ -228,8 +228,9 @@ def to_monthly(equity: "pd.Series[float]") -> "pd.Series[float]":
 def to_costs(result: Result) -> dict[str, float]:
     """Return what trading cost by kind, quote units; kinds that cost nothing are left out."""
     fills = result.fills
+    thinking = {"thinking": result.metrics.thinking} if result.metrics.thinking else {}
     if not len(fills):
-        return {}
+        return thinking
     is_maker = fills["liquidity"] == "maker"
     is_struck = fills["rule"] == "liquidation"
     found = {
@@ -237,6 +238,7 @@ def to_costs(result: Result) -> dict[str, float]:
         "fees, liquidation": float(fills.loc[is_struck, "fee"].sum()),
         "fees, maker": float(fills.loc[is_maker, "fee"].sum()),
         "spread and slippage": float(fills["slippage"].sum()),
+        **thinking,
     }
     return {kind: cost for kind, cost in found.items() if cost != 0}
 

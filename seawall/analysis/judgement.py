@@ -20,7 +20,8 @@ import pandas as pd
 
 from seawall.errors import LedgerError, ResultError
 from seawall.market.series import FloatArray
-from seawall.result import Result, as_text, read_values
+from seawall.result import Result
+from seawall.result_folder import as_text, read_values
 
 LOAN_PARTS = (
     "market", "supply_interest", "borrow_interest", "gas", "swap_fees", "impact", "service_fees",
@@ -34,7 +35,8 @@ HEDGED_PARTS = (  # of a loan and the exchange account that hedges it
     "hedge_market", "hedge_trading_fees", "hedge_slippage", "hedge_funding",
     "hedge_liquidation_fees", "hedge_insurance", "transfers",
 )  # fmt: skip
-ALL_PARTS = tuple(dict.fromkeys((*LOAN_PARTS, *MARGIN_PARTS, *HEDGED_PARTS)))
+THINKING = "thinking"  # a part of every account, where the agent's thinking has cost anything
+ALL_PARTS = tuple(dict.fromkeys((*LOAN_PARTS, *MARGIN_PARTS, *HEDGED_PARTS, THINKING)))
 MIN_POSSIBLE = 1e-3  # of the equity at the start: below it, a share of the possible says nothing
 LOANS_ABOVE = (
     "hindsight's states do not include borrowing the collateral's asset, that is, being short, so "
@@ -211,7 +213,7 @@ class Price:
         if not isinstance(stored, dict):
             raise TypeError("a price is a mapping")
         given = stored.get("parts", {})
-        if set(given) not in (set(LOAN_PARTS), set(MARGIN_PARTS), set(HEDGED_PARTS)):
+        if set(given) - {THINKING} not in (set(LOAN_PARTS), set(MARGIN_PARTS), set(HEDGED_PARTS)):
             raise TypeError("a price has the parts of a loan, of a futures account or of both")
         parts = {as_text(name): float(given[name]) for name in ALL_PARTS if name in given}
         rest = {name: value for name, value in stored.items() if name != "parts"}
@@ -332,6 +334,8 @@ def to_price(
             f"{start:,.6f} USD: run one recipe with both agents"
         )
     parts = {name: result.parts[name] - untouched.parts[name] for name in names}
+    if THINKING in result.parts or THINKING in untouched.parts:
+        parts[THINKING] = result.parts.get(THINKING, 0.0) - untouched.parts.get(THINKING, 0.0)
     gained = float(mine[-1] - theirs[-1])
     scale = max(float(np.abs(mine).max()), float(np.abs(theirs).max()), 1.0)
     if abs(math.fsum(parts.values()) - gained) > _EXACT * scale:

@@ -32,6 +32,7 @@ PART_NAMES: Mapping[str, str] = {
     "hedge_funding": "funding, hedge",
     "hedge_liquidation_fees": "liquidation fees, hedge",
     "hedge_insurance": "insurance fund, hedge",
+    "thinking": "thinking",
 }
 MeasureRow = tuple[str, str, Form | None, str]
 

@@ -48,6 +48,7 @@ from seawall.market.catalog import Catalog
 from seawall.market.series import FloatArray
 from seawall.recipe import Recipe
 from seawall.result import Result
+from seawall.trial_ledger import note_run
 from seawall.workspace import find_recipe
 
 _STEPS = 1_000  # of the progress, per run
@@ -210,11 +211,15 @@ def _run_one(
 ) -> Result | None:
     """Run one agent; None where it fails, and why is noted."""
     try:
-        return run_in(world, contender.recipe(recipe))
+        own = contender.recipe(recipe)
+        result = run_in(world, own)
+        note_run(own, result.metrics.sharpe)
     except SeawallError as error:
         text = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an agent is somebody else's code
         text = f"{type(error).__name__}: {error}"
+    else:
+        return result
     course.errors.append({"window": window, "agent": contender.name, "error": text})
     return None
 

@@ -17,7 +17,7 @@ from seawall.analysis.judgement import LOANS_ABOVE, MARGIN_ABOVE
 from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, TENTH, write_number
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
-from seawall.result import (
+from seawall.result_folder import (
     DAMAGE,
     Layout,
     as_text,

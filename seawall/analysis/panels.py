@@ -61,6 +61,7 @@ METRIC_ROWS: tuple[tuple[str, str, Form | None, str], ...] = (
     ("Costs", "", None, ""),
     ("fees", "Fees", MONEY, "paid in all, quote units"),
     ("slippage", "Spread and slippage", MONEY, "lost against the raw price, quote units"),
+    ("thinking", "Thinking", MONEY, "model bills in all, quote units; owed, and off the equity"),
 )
 
 
