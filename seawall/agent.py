@@ -5,9 +5,14 @@ An agent is any object with ``decide(observation)``; a bare function is one too.
 ``end()``. An agent that raises or answers nonsense has abstained: the engine records why and leaves
 things as they are.
 
+``fit`` is called before the first decision, with an observation that ends before now by the
+embargo. An agent that wants it again says how often with an attribute, ``refit_ms``: it is fitted
+anew at the first decision by which so many milliseconds have passed since the last time.
+
 An agent that guards a loan, or a leveraged position, says so with a class attribute,
 ``guards = "loan"`` or ``"margin"``, ``("loan", "margin")`` for both: it is then checked in a market
-that has one. An agent that answers the share of a carry says ``trades = "carry"``.
+that has one. An agent that answers the share of a carry says ``trades = "carry"``. An agent whose
+numbers must not be shown without a word has ``labels(recipe)``, which returns such texts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +33,7 @@ from seawall.perpetual_action import (
     TargetLeverage,
     Transfer,
 )
+from seawall.thinking import Thinking as Thinking  # noqa: PLC0414 - it is a part of the contract
 from seawall.units import DAY_MS, is_perpetual
 
 _LONGEST_SLEEP_MS = 36_525 * DAY_MS  # a hundred years
@@ -92,6 +98,13 @@ def _to_levels(name: str, levels: object) -> dict[str, float]:
 class Decision:
     """What an agent answers: actions in the order they are to be carried out, and why.
 
+    Attributes:
+        actions: what to do; none leaves things as they are.
+        reason: for the journal.
+        wake: when to be asked again.
+        thinking: what the decision cost, and how long it took; ``None`` is nothing.
+        abstained: why the agent has no answer, ``""`` where it has one; recorded as an abstention.
+
     Raises:
         AgentError: a part is not what it should be.
     """
@@ -99,6 +112,8 @@ class Decision:
     actions: tuple[Action, ...] = ()
     reason: str = ""
     wake: Wake | None = None
+    thinking: Thinking | None = None
+    abstained: str = ""
 
     def __post_init__(self) -> None:
         if type(self.actions) is not tuple:
@@ -112,6 +127,16 @@ class Decision:
         if not (self.wake is None or isinstance(self.wake, Wake)):
             raise AgentError(
                 f"wake must be a Wake or None, is {to_shown(self.wake)}: use Wake(after_ms=...)"
+            )
+        if not (self.thinking is None or isinstance(self.thinking, Thinking)):
+            raise AgentError(
+                f"thinking must be a Thinking or None, is {to_shown(self.thinking)}: leave it out"
+            )
+        _put(self, "abstained", to_text("abstained", self.abstained))
+        if self.abstained and self.actions:
+            raise AgentError(
+                f"who abstains asks for nothing, {len(self.actions)} actions are given: leave "
+                "abstained out"
             )
 
 
@@ -130,6 +155,10 @@ class AgentInfo:
         decide_at: ``"close"``, or ``"open"`` where the agent sees the open it will trade at.
         taker_fee_bps: of notional.
         rng: the agent's own random numbers, made from the recipe's seed.
+        actions: the ``kind`` of each action that the job takes.
+        assets: of a loan; none without one.
+        guarded: the contract whose position the job guards; ``""``: none.
+        read: what the job makes of an answer; it raises AgentError where that is none.
     """
 
     symbols: tuple[str, ...]
@@ -137,6 +166,10 @@ class AgentInfo:
     decide_at: str
     taker_fee_bps: float
     rng: np.random.Generator
+    actions: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    guarded: str = ""
+    read: Callable[[object], Decision] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +220,30 @@ def as_agent(thing: object) -> Agent:
     if callable(thing):
         return FunctionAgent(cast("Callable[[Observation], Answer]", thing))
     raise AgentError(f"an agent has decide(observation), {type(thing).__name__} has none: add it")
+
+
+class FitSchedule:
+    """When an agent is to be fitted: once, or every ``refit_ms`` milliseconds of the market's time.
+
+    Raises:
+        AgentError: its ``refit_ms`` is no whole number >= 0; 0 is once.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self.wants = hasattr(agent, "fit")
+        given = getattr(agent, "refit_ms", 0)
+        self._refit_ms = to_whole("refit_ms", given, _LONGEST_SLEEP_MS) if self.wants else 0
+        self._last_ms: int | None = None
+
+    def take(self, now_ms: int) -> bool:
+        """Return whether the agent is to be fitted now, and count it as done."""
+        last_ms = self._last_ms
+        if not self.wants:
+            return False
+        if last_ms is not None and (not self._refit_ms or now_ms < last_ms + self._refit_ms):
+            return False
+        self._last_ms = now_ms
+        return True
 
 
 def guards(thing: object, what: str) -> bool:

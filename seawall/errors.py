@@ -9,11 +9,13 @@ The tree::
     ├── ExchangeError       4   an exchange is down, limits us, or does not have what was asked
     ├── WorkspaceError      5   agents, strategies or recipes cannot be found or loaded
     ├── AgentError          6   an agent breaks the contract, or fails its conformance suite
+    │   └── AgentLost           an agent is gone for good, or cannot do this job: the run stops
     ├── ResultError         7   a stored result cannot be read
     ├── LedgerError         8   the books do not balance: a defect of Seawall, please report it
     ├── Refused             9   a protocol forbids an operation
     ├── ToolError           10  a program or package that a proof needs is missing or fails
-    └── PaperError          11  a paper session cannot start or go on: ``seawall.paper.errors``
+    ├── PaperError          11  a paper session cannot start or go on: ``seawall.paper.errors``
+    └── RecordingError      12  a recording lacks what a replay asks of it, or cannot be used
 
 A message gives the rule, the value and the remedy, in that order and in one line.
 """
@@ -59,6 +61,10 @@ class AgentError(SeawallError):
     exit_code = 6
 
 
+class AgentLost(AgentError):  # noqa: N818 - reads as what happened
+    """An agent in another process is gone for good, or one cannot do its job: the run stops."""
+
+
 class ResultError(SeawallError):
     """A stored result cannot be read."""
 
@@ -81,3 +87,9 @@ class ToolError(SeawallError):
     """A program or package that a proof needs is missing or fails."""
 
     exit_code = 10
+
+
+class RecordingError(SeawallError):
+    """A recording of an agent lacks what a replay asks of it, or cannot be used: the run stops."""
+
+    exit_code = 12

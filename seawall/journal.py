@@ -1,10 +1,14 @@
 """The journal: what was decided, asked, refused and done, in the order in which it happened."""
 
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Literal, NamedTuple
 
 JournalKind = Literal[
     "decision",  # the agent asked for something; text says what, reason why
     "abstained",  # the agent raised, or answered what is no answer
+    "thought",  # what a decision took: text says calls, tokens and time, reason the bill
     "refused",  # the strategy's limits or the venue's rules forbade an action
     "ordered",  # an order reached the venue
     "filled",
@@ -30,6 +34,24 @@ class JournalEntry(NamedTuple):
     order_id: str
     text: str
     reason: str
+
+
+def chain(rows: Iterable[Sequence[object]], start: str = "") -> list[str]:
+    """Return a hash per row, of it and of all before it: 16 hexadecimal digits.
+
+    Whoever has seen the last hash can tell whether any row was changed since, and the first hash
+    that differs says which.
+
+    Args:
+        rows: of plain values.
+        start: what the chain begins with: of what the rows are the journal.
+    """
+    last, found = start, []
+    for row in rows:
+        text = json.dumps([last, *row], ensure_ascii=False, separators=(",", ":"), default=str)
+        last = sha256(text.encode()).hexdigest()[:16]
+        found.append(last)
+    return found
 
 
 class Journal:

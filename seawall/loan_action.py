@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from seawall.errors import AgentError
 from seawall.given import to_number, to_shown, to_text
@@ -32,8 +32,13 @@ def _write_none(value: float) -> float | str:
     return "none" if value == inf else value
 
 
-Amount = Annotated[float, BeforeValidator(_read_all), PlainSerializer(_write_all)]
-Limit = Annotated[float, BeforeValidator(_read_none), PlainSerializer(_write_none)]
+def _schema(word: str) -> WithJsonSchema:
+    """Return the JSON Schema of a number > 0, or a word that stands for infinity."""
+    return WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": word}]})
+
+
+Amount = Annotated[float, BeforeValidator(_read_all), PlainSerializer(_write_all), _schema("all")]
+Limit = Annotated[float, BeforeValidator(_read_none), PlainSerializer(_write_none), _schema("none")]
 
 
 @dataclass(frozen=True, kw_only=True)

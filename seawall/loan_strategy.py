@@ -101,6 +101,16 @@ class LoanStrategy(AgentStrategy):
         hedges = self.perpetuals if self.has_hedges else ()
         return to_loan_decision(answer, self.broker.world.names, self.symbols, hedges)
 
+    def find_actions(self) -> tuple[str, ...]:
+        """Return the kinds of the actions on a loan, and of what hedges it."""
+        hedges = super().find_actions() if self.has_hedges else ()
+        return (*(one.kind for one in LOAN_ACTIONS), *hedges)
+
+    def find_assets(self) -> tuple[str, ...]:
+        """Return the assets of the loan."""
+        names: tuple[str, ...] = self.broker.world.names
+        return names
+
     def see_loan(self) -> LoanView:
         """Return the loan at this close."""
         view: LoanView = self.broker.see(self._step - self.broker.world.first_step)

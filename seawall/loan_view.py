@@ -73,6 +73,11 @@ class LoanView:
         raise AgentError(f"what is seen of a loan is frozen: {name} cannot be deleted")
 
     @property
+    def row(self) -> FloatArray:
+        """The row of the trace that all of it is read from, see ``venues.lending.layout``."""
+        return self._row
+
+    @property
     def health(self) -> float:
         """Health factor at the oracle's price; inf without debt; below 1 it can be liquidated."""
         return float(self._row[layout.SHOWN_HEALTH])

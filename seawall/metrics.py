@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 TimeArray = NDArray[np.int64]
 
 ANNUALISED_FROM_MS = 30 * DAY_MS  # a year made of fewer days says nothing
+UNCHARGED = {"thinking": 0.0}  # of metrics that were stored before thinking was charged
 TAIL = 0.05  # VaR and CVaR at 95 %
 _ROUNDING = 1e-14  # a standard deviation of returns below this is the rounding of a constant
 
@@ -88,6 +89,7 @@ class Metrics:
         win_rate: share of the closed trades with ``pnl > 0``.
         profit_factor: sum of the gains over the sum of the losses, trade by trade, after fees.
         fees, slippage: paid in all, quote units.
+        thinking: owed for the agent's thinking, model bills above all, quote units.
         best_trade, worst_trade: highest and lowest ``return_fraction`` of a closed trade.
         best_period, worst_period: highest and lowest ``r``.
         periods_per_year: ``p``.
@@ -119,6 +121,7 @@ class Metrics:
     best_period: float
     worst_period: float
     periods_per_year: float
+    thinking: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float | None]) -> "Metrics":
@@ -176,6 +179,7 @@ def measure(
     fees: float = 0.0,
     slippage: float = 0.0,
     turnover_notional: float = 0.0,
+    thinking: float = 0.0,
 ) -> Metrics:
     """Return the metrics of one equity curve.
 
@@ -188,6 +192,7 @@ def measure(
         fees: paid in all, quote units.
         slippage: paid in all, quote units.
         turnover_notional: traded in all, buys and sells, quote units.
+        thinking: owed for thinking in all, quote units.
 
     Raises:
         DataError: the arrays are empty, of different lengths, not finite or out of order.
@@ -210,6 +215,7 @@ def measure(
         turnover=_ratio(float(turnover_notional), float(equity.mean())),
         fees=float(fees),
         slippage=float(slippage),
+        thinking=float(thinking),
         best_period=float(returns.max()) if returns.size else math.nan,
         worst_period=float(returns.min()) if returns.size else math.nan,
         periods_per_year=periods_per_year,

@@ -8,6 +8,7 @@ nan, and 0 for times. The engine fills at prices of its own, not at those of a w
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from seawall.errors import AgentError
 from seawall.loan_view import LoanView
 from seawall.market.series import CANDLE_FIELDS, Candles, FloatArray, Signal, TimeArray
+from seawall.market.texts import Text, TextWindow
 from seawall.perpetual_view import PerpetualView
 
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME = range(5)
@@ -206,12 +208,13 @@ class Observation:
     milliseconds, prices quote units per base unit.
     """
 
-    __slots__ = ("_account", "_loan", "_market", "_perpetual")
+    __slots__ = ("_account", "_loan", "_market", "_perpetual", "_texts")
 
     _market: "_Market"
     _account: "_Account"
     _loan: LoanView | None
     _perpetual: PerpetualView | None
+    _texts: "_KnownTexts"
 
     def __init__(  # built for each bar, it has to be quick: two fields are set, not twelve
         self,
@@ -228,6 +231,7 @@ class Observation:
         symbols: tuple[str, ...] = (),
         loan: LoanView | None = None,
         perpetual: PerpetualView | None = None,
+        texts: "_KnownTexts" = None,
     ) -> None:
         counts = [window.n_visible for window in windows.values()]
         opens = [window.n_open for window in windows.values()] if at_open else counts
@@ -237,6 +241,7 @@ class Observation:
         _put(self, "_account", (cash, equity, quantities, orders, fills))
         _put(self, "_loan", loan)
         _put(self, "_perpetual", perpetual)
+        _put(self, "_texts", texts)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
@@ -347,6 +352,25 @@ class Observation:
             raise AgentError(f"there is no signal {name!r}: the recipe names {list(signals)}")
         return signals[name].view(self._market[5][list(signals).index(name)])
 
+    @property
+    def text_names(self) -> tuple[str, ...]:
+        """The series of texts that the recipe names."""
+        return tuple(self._texts or ())
+
+    def texts(self, name: str, newest: int = 20) -> tuple[Text, ...]:
+        """Return the newest texts of a series that are known by now, the newest last.
+
+        A text is what a stranger wrote: data, whatever it asks for.
+
+        Raises:
+            AgentError: the recipe names no such series.
+        """
+        known = self._texts or {}
+        if name not in known:
+            raise AgentError(f"there are no texts {name!r}: the recipe names {list(known)}")
+        window, n = known[name]
+        return window.view(n, newest)
+
     def until(self, time_ms: int, timeframe_ms: int) -> "Observation":
         """Return what was known of the market at an earlier ``time_ms``; the account is today's.
 
@@ -366,7 +390,24 @@ class Observation:
         _put(earlier, "_account", self._account)
         _put(earlier, "_loan", self._loan)
         _put(earlier, "_perpetual", self._perpetual)
+        texts = {name: (w, w.count(time_ms, n)) for name, (w, n) in (self._texts or {}).items()}
+        _put(earlier, "_texts", texts or None)
         return earlier
+
+    def with_account(
+        self, *, cash: float, equity: float, quantities: Mapping[str, float]
+    ) -> "Observation":
+        """Return the same market with another account on it: no orders, no loan, no perpetuals.
+
+        For an agent that asks others what they would do with an account of their own.
+        """
+        other = object.__new__(Observation)
+        _put(other, "_market", self._market)
+        _put(other, "_account", (cash, equity, MappingProxyType(dict(quantities)), (), ()))
+        _put(other, "_loan", None)
+        _put(other, "_perpetual", None)
+        _put(other, "_texts", self._texts)
+        return other
 
     def _find(self, symbol: str | None) -> Window:
         windows = self._market[1]
@@ -378,6 +419,7 @@ class Observation:
         return window
 
 
+_KnownTexts = Mapping[str, tuple[TextWindow, int]] | None  # by name: a window, and how far
 # time_ms, windows, signals, closed bars, opened bars and known values (one each), at the open?,
 # symbols
 _Market = tuple[

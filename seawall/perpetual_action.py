@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from seawall.errors import AgentError
 from seawall.given import to_number, to_shown, to_text
@@ -25,7 +25,12 @@ def _write_all(value: float) -> float | str:
     return "all" if value == inf else value
 
 
-Money = Annotated[float, BeforeValidator(_read_all), PlainSerializer(_write_all)]
+Money = Annotated[
+    float,
+    BeforeValidator(_read_all),
+    PlainSerializer(_write_all),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"const": "all"}]}),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

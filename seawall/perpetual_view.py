@@ -137,6 +137,11 @@ class PerpetualView:
         object.__setattr__(view, "_parts", parts)
         return view
 
+    @property
+    def parts(self) -> "_Parts":
+        """What all of it is computed from, in the order of ``of``."""
+        return self._parts
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AgentError(f"an observation is frozen: {name} cannot be set")
 

@@ -85,6 +85,7 @@ class MarketSection(Section):
         since, until: first bar that may trade, and the end (not included).
         warmup: history before ``since`` that is seen and not traded.
         signals: ``venue/name/timeframe`` of series in the catalog, seen from when they were known.
+        texts: ``venue/name`` of texts in the catalog, likewise; ``None``: none.
         start_prices, crash: for ``simulated`` markets.
     """
 
@@ -96,10 +97,11 @@ class MarketSection(Section):
     warmup: str = "0d"
     higher_timeframes: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
+    texts: tuple[str, ...] | None = None
     start_prices: Mapping[str, Positive] = Field(default_factory=dict)
     crash: CrashSection | None = None
 
-    @field_validator("symbols", "higher_timeframes", "signals", mode="before")
+    @field_validator("symbols", "higher_timeframes", "signals", "texts", mode="before")
     @classmethod
     def _lists_are_tuples(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value

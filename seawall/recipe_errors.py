@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel, ValidationError
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def explain(error: ValidationError, model: type[BaseModel], what: str = "a recipe") -> str:
     """Return the first thing that is wrong: key, value, what is allowed, the nearest name."""
     # A typo comes before the gap that it leaves.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
@@ -15,9 +15,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         allowed = _keys_beside(model, first["loc"])
         close = get_close_matches(str(first["loc"][-1]), allowed, n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
-        return f"{key} is no key of a recipe: {meant}allowed there: {', '.join(allowed)}{more}"
+        return f"{key} is no key of {what}: {meant}allowed there: {', '.join(allowed)}{more}"
     if first["type"] == "missing":
-        return f"{key} is missing: the recipe needs it{more}"
+        return f"{key} is missing: {what} needs it{more}"
     value = first.get("input")
     return f"{key}: {first['msg'].removeprefix('Value error, ')}, is {value!r:.80}{more}"
 

@@ -7,21 +7,31 @@ overrides ``permit``; everything that happens is in the journal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from seawall.action import Action, Cancel, Order, TargetWeight, to_json
-from seawall.agent import Agent, AgentInfo, Decision, Feedback, Wake, to_decision
+from seawall.agent import (
+    Agent,
+    AgentInfo,
+    Decision,
+    Feedback,
+    FitSchedule,
+    Wake,
+    to_decision,
+)
 from seawall.bt_orders import describe
-from seawall.errors import AgentError, RecipeError, SeawallError
+from seawall.errors import AgentError, AgentLost, RecipeError, RecordingError, SeawallError
 from seawall.journal import Journal, JournalKind
 from seawall.loan_view import LoanView
+from seawall.market.texts import TextWindow
 from seawall.observation import Observation, SignalWindow, Window
 from seawall.order_strategy import NO_FUTURES, OrderStrategy
 from seawall.perpetual_action import PERPETUAL_ACTIONS, TargetLeverage
 from seawall.perpetual_view import PerpetualView
-from seawall.units import is_perpetual
+from seawall.thinking import Thinking
+from seawall.units import is_perpetual, to_time_text
 
 _NEVER_MS = 1 << 62
 
@@ -38,6 +48,13 @@ class Steps(Protocol):
         ...
 
 
+class Bill(NamedTuple):
+    """What one decision cost, quote units > 0, and when it was taken."""
+
+    time_ms: int
+    cost: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
     """What one run hands to its strategy.
@@ -52,6 +69,7 @@ class Session:
         embargo_ms: how much of the latest history ``fit`` must not see.
         journal: where everything is written.
         guarded: the contract whose position the job guards; ``""``: the market's first perpetual.
+        texts: by name; only what was revealed can be read from them.
     """
 
     agent: Agent
@@ -64,6 +82,7 @@ class Session:
     journal: Journal
     embargo_ms: int = 0
     guarded: str = ""
+    texts: Mapping[str, TextWindow] = field(default_factory=dict)
 
 
 class AgentStrategy(OrderStrategy):
@@ -78,10 +97,13 @@ class AgentStrategy(OrderStrategy):
 
     Attributes:
         trades: ``"spot"``, ``"perpetual"`` or ``"carry"``: the market that a job is checked in.
+        guarded: the contract whose position the job guards; ``""``: none.
+        bills: what the agent's thinking has cost; owed, and off the equity that it sees.
     """
 
     params: Any = (("session", None),)
     trades: ClassVar[str] = "spot"
+    guarded = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,8 +122,11 @@ class AgentStrategy(OrderStrategy):
         self._at_open = session.info.decide_at == "open"
         self._is_halted = False
         self._wake_ms, self._wake = 0, _NO_WAKE
+        self._busy_ms = 0  # until then the agent thinks
+        self._owed = 0.0
+        self.bills: list[Bill] = []
         self._tends = type(self).tend is not AgentStrategy.tend
-        self._has_fitted = False
+        self._fits = FitSchedule(self.agent)
         self._last: tuple[int, float] | None = None
         self._teaches = hasattr(self.agent, "learn") or hasattr(self.agent, "fit")
         self.n_decisions = 0
@@ -138,6 +163,16 @@ class AgentStrategy(OrderStrategy):
         """
         return to_decision(answer, self.symbols)
 
+    def find_actions(self) -> tuple[str, ...]:
+        """Return the ``kind`` of each action that the job takes."""
+        trading = (TargetWeight.kind, Order.kind, Cancel.kind)
+        futures = tuple(one.kind for one in PERPETUAL_ACTIONS) if self._has_futures else ()
+        return (*trading, *futures)
+
+    def find_assets(self) -> tuple[str, ...]:
+        """Return the assets of the loan that the job guards; none without one."""
+        return ()
+
     def see_loan(self) -> LoanView | None:
         """Return what an agent may know of the loan now; ``None`` where the job has none."""
         return None
@@ -168,8 +203,15 @@ class AgentStrategy(OrderStrategy):
         Raises:
             AgentError: it cannot begin.
         """
+        info = replace(
+            self.session.info,
+            actions=self.find_actions(),
+            assets=self.find_assets(),
+            guarded=self.guarded,
+            read=self.read_answer,
+        )
         try:
-            _call(self.agent, "begin", self.session.info)
+            _call(self.agent, "begin", info)
         except SeawallError:
             raise
         except (Exception, SystemExit) as error:
@@ -196,10 +238,10 @@ class AgentStrategy(OrderStrategy):
         if time_ms < self.session.since_ms or self._is_halted:
             return
         self._reveal(step)
-        if why := self.halt(self.broker.getvalue()):
+        if why := self.halt(self.broker.getvalue() - self._owed):
             self._end_trading(self.observe(time_ms), why)
             return
-        if time_ms >= self._wake_ms or self._is_woken():
+        if time_ms >= self._busy_ms and (time_ms >= self._wake_ms or self._is_woken()):
             self._take_decision(time_ms)
         if self._tends:
             self.tend(time_ms)
@@ -209,6 +251,10 @@ class AgentStrategy(OrderStrategy):
         observation = self.observe(time_ms)
         decision = self._decide(observation)
         self._reason = decision.reason
+        thinking = decision.thinking
+        if thinking is not None:
+            self._charge(thinking, time_ms)
+            self.broker.thinking_ms = thinking.latency_ms
         for action in decision.actions:
             permitted = self.permit(action, observation)
             if isinstance(permitted, str):
@@ -217,6 +263,8 @@ class AgentStrategy(OrderStrategy):
             if permitted != action:
                 self._record("reduced", describe(permitted), reason=_LIMIT, symbol=_symbol(action))
             self._carry_out(permitted, observation)
+        if thinking is not None:
+            self.broker.thinking_ms = 0
 
     def stop(self) -> None:
         """Tell the agent that it is over; what it raises then changes nothing any more."""
@@ -251,7 +299,7 @@ class AgentStrategy(OrderStrategy):
             windows=session.windows,
             signals=session.signals,
             cash=broker.getcash(),
-            equity=broker.getvalue(),
+            equity=broker.getvalue() - self._owed,
             quantities=self._quantities,
             orders=self._open_orders() if self._alive else (),
             fills=self._new_fills() if self._fresh_fills else (),
@@ -259,7 +307,14 @@ class AgentStrategy(OrderStrategy):
             symbols=self.symbols,
             loan=self.see_loan(),
             perpetual=self.see_perpetual() if self._has_futures else None,
+            texts=self._see_texts(time_ms) if session.texts else None,
         )
+
+    def _see_texts(self, time_ms: int) -> dict[str, tuple[TextWindow, int]]:
+        """Make visible what texts are known by now; return each window and how far it shows."""
+        for window in self.session.texts.values():
+            window.reveal_until(time_ms)
+        return {name: (window, window.n_visible) for name, window in self.session.texts.items()}
 
     def _decide(self, observation: Observation) -> Decision:
         """Return the agent's decision; whatever goes wrong in it is an abstention."""
@@ -272,22 +327,38 @@ class AgentStrategy(OrderStrategy):
                 return _NOTHING
             decision = self.read_answer(answer)
             self._fall_asleep(decision.wake, observation.time_ms)
+        except (RecordingError, AgentLost):  # what goes on without it would be another run
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it has abstained
             self._wake_ms, self._wake = 0, _NO_WAKE
             self._record("abstained", f"{type(error).__name__}: {error}")
             return _NOTHING
-        if decision.actions or decision.reason:
+        if decision.abstained:
+            self._record("abstained", decision.abstained, reason=decision.reason)
+        elif decision.actions or decision.reason:
             text = "; ".join(describe(action) for action in decision.actions)
             self._record("decision", text, reason=decision.reason)
         return decision
 
+    def _charge(self, thinking: Thinking, time_ms: int) -> None:
+        """Put a decision's bill on the account, and let the agent think as long as it took."""
+        self._busy_ms = time_ms + thinking.latency_ms
+        if thinking.cost:
+            self.bills.append(Bill(time_ms, thinking.cost))
+            self._owed += thinking.cost
+            if hasattr(self.broker, "charge"):
+                self.broker.charge(thinking.cost, time_ms)
+        n_tokens = f"{thinking.input_tokens:,} + {thinking.output_tokens:,} tokens"
+        text = f"{thinking.n_calls} calls, {n_tokens}, {thinking.latency_ms:,} ms"
+        self._record("thought", text, reason=f"cost {thinking.cost:.8g}")
+
     def _teach(self, observation: Observation) -> None:
         """Let the agent fit and learn, from what is known by now."""
-        learn, fit = getattr(self.agent, "learn", None), getattr(self.agent, "fit", None)
-        if fit is not None and not self._has_fitted:
-            self._has_fitted = True
+        learn = getattr(self.agent, "learn", None)
+        if self._fits.take(observation.time_ms):
             known_ms = observation.time_ms - self.session.embargo_ms
-            fit(observation.until(known_ms, self.session.info.timeframe_ms))
+            _call(self.agent, "fit", observation.until(known_ms, self.session.info.timeframe_ms))
+            self._record("note", f"fitted on what was known at {to_time_text(known_ms)}")
         if learn is not None:
             if self._last is not None and self._last[1] > 0:
                 decided_ms, before = self._last

@@ -56,8 +56,8 @@ SHORT = default_loan_recipe().with_settings(
     {"market.since": "2023-02-09", "market.until": "2023-02-13", "market.warmup": "2d"}
 )
 GUARDS = (
-    "close_at", "defi_saver", "do_nothing", "hedge_on_drawdown", "minimum_leverage",
-    "pre_liquidation", "summer_fi", "volatility_target",
+    "close_at", "defi_saver", "deleverage_and_hedge", "do_nothing", "hedge_on_drawdown",
+    "minimum_leverage", "pre_liquidation", "summer_fi", "volatility_target",
 )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ SHORT_WINDOW = {
 SHORT = default_margin_recipe().with_settings(SHORT_WINDOW)
 GUARDS = ("add_margin_at_ratio", "do_nothing", "reduce_at_margin_ratio")
 CARRIERS = ("funding_threshold",)
+# They need a program, an address or a file, and are checked with one in tests of their own.
+ELSEWHERE = ("http", "policy", "stdio")
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +287,8 @@ def test_a_job_is_checked_with_an_agent_that_does_it(job: str, agent: str) -> No
 
 def test_no_shipped_agent_is_forgotten() -> None:
     """Each is checked in a market with what it guards or trades: nothing ships unchecked."""
-    assert sorted({*TRADERS, *GUARDS, *LOAN_GUARDS, *CARRIERS}) == list_names("agents")
+    checked = {*TRADERS, *GUARDS, *LOAN_GUARDS, *CARRIERS, *ELSEWHERE}
+    assert sorted(checked) == list_names("agents")
     for name in list_names("agents"):
         kind = load(f"agents.{name}")
         assert guards(kind, "margin") == guards_margin(name) == (name in GUARDS)

@@ -13,7 +13,7 @@ TREE = [
     if issubclass(value, SeawallError)
 ]
 # Those that add no exit code of their own: they are a special case of the class above them.
-SPECIAL_CASES = {"SeriesNotFound"}
+SPECIAL_CASES = {"SeriesNotFound", "AgentLost"}
 
 
 @pytest.mark.parametrize("error", TREE, ids=lambda error: error.__name__)
@@ -42,10 +42,12 @@ def test_exit_codes_are_stable() -> None:
         "ExchangeError": 4,
         "WorkspaceError": 5,
         "AgentError": 6,
+        "AgentLost": 6,
         "ResultError": 7,
         "LedgerError": 8,
         "Refused": 9,
         "ToolError": 10,
+        "RecordingError": 12,
     }
 
 

@@ -120,7 +120,7 @@ def compare_guards(
     from seawall.analysis.league import league
     from seawall.analysis.league_table import LAYOUT
     from seawall.analysis.report import write_report
-    from seawall.result import check_folder
+    from seawall.result_folder import check_folder
 
     kind = kind_of(recipes[0]) or "loan"
     names = find_guards(kind) if agents == ALL else split_names(agents)

@@ -54,7 +54,8 @@ def run(
     from seawall.analysis.contender import to_contender
     from seawall.analysis.report import write_report
     from seawall.engine.run import run as run_recipe
-    from seawall.result import LAYOUT, check_folder
+    from seawall.result import LAYOUT
+    from seawall.result_folder import check_folder
 
     loaded = _load_recipe(recipe, settings)
     if agent == "hindsight":
@@ -117,7 +118,7 @@ def demo(out: Out = None, *, as_json: AsJson = False) -> None:
 
 def report(
     result: Annotated[
-        Path, typer.Argument(help="A folder that run, compare or paper has written.")
+        Path, typer.Argument(help="A folder that run, compare, league or paper has written.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="The file; FOLDER/report.html otherwise.")
@@ -125,10 +126,16 @@ def report(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report of a stored result, or of a paper session, again."""
+    """Write the report of a stored result, a league or a paper session again."""
     from seawall.analysis.report import write_report
+    from seawall.tournament.page import write_page
+    from seawall.tournament.page_file import PAGE_FILE, load_page
 
-    path = write_report(_load_stored(result), out or result / "report.html")
+    target = out or result / "report.html"
+    if (result / PAGE_FILE).is_file():
+        path = write_page(load_page(result), target)
+    else:
+        path = write_report(_load_stored(result), target)
     if as_json:
         screen.print_json({"report": str(path)})
     else:
@@ -142,7 +149,7 @@ def _compare(
     from seawall.analysis.comparison import LAYOUT
     from seawall.analysis.contender import split_names, to_contender
     from seawall.analysis.report import write_report
-    from seawall.result import check_folder
+    from seawall.result_folder import check_folder
 
     names = split_names(agents)
     # Who was compared is part of the name: other agents on this recipe are another comparison.
@@ -268,8 +275,10 @@ def _print_result(result: "Result") -> None:
     ]
     rows += [("win rate", screen.percent(ours.win_rate), ""), ("trades", str(ours.n_trades), "")]
     rows += [(name, screen.number(getattr(ours, name)), "") for name in ("fees", "slippage")]
+    if ours.thinking:
+        rows.append(("thinking", screen.number(ours.thinking, 4), ""))
     if kind_of(result.recipe) is not None:
-        rows = rows[:4]
+        rows = [*rows[:4], *(row for row in rows if row[0] == "thinking")]
     elif span < ANNUALISED_FROM:  # a year made of a few days says nothing
         rows = [row for row in rows if row[0] not in ("annual return", "calmar")]
     rows += guard_rows(result)

@@ -5,6 +5,7 @@ stdout holds one JSON value and nothing else.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -43,6 +44,14 @@ def print_json(value: object) -> None:
     """Write the command's one JSON value to stdout."""
     Answer.is_given = True
     sys.stdout.write(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
+
+
+def write_json(value: object, path: Path) -> Path:
+    """Write a JSON file whole or not at all, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
+    return fresh.replace(path)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

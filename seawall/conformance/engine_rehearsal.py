@@ -149,6 +149,7 @@ class _Seat:
         for name, hook in (("fit", self._fit), ("learn", self._learn)):
             if hasattr(playing.agent, name):
                 setattr(self, name, hook)
+        self.refit_ms: object = getattr(playing.agent, "refit_ms", 0)
 
     def begin(self, info: AgentInfo) -> None:
         self._playing.open(info)

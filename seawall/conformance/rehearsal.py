@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seawall.action import Action, Order, TargetWeight
-from seawall.agent import Agent, AgentInfo, Decision, Feedback, to_decision
+from seawall.agent import Agent, AgentInfo, Decision, Feedback, FitSchedule, to_decision
 from seawall.conformance.worlds import TestWorld
 from seawall.market.series import FloatArray, TimeArray
 from seawall.observation import Observation, SignalWindow, Window
@@ -52,6 +52,7 @@ class Rehearsal:
         self._quantities = dict.fromkeys(world.candles, 0.0)
         self._cash = recipe.account.cash
         self._last: tuple[int, float] | None = None
+        self._fits = FitSchedule(agent)
         self.takes: list[Take] = []
         self.bent = ""
 
@@ -77,7 +78,7 @@ class Rehearsal:
         """Ask the agent once, carry out what it asks, and look whether it has written anywhere."""
         observation = self._observe(time_ms)
         try:
-            if not self.takes:
+            if self._fits.take(time_ms):
                 known_by_now = observation.until(time_ms, self._recipe.market.timeframe_ms)
                 _call(self.agent, "fit", known_by_now)
             if self._last is not None and self._last[1] > 0:

@@ -29,6 +29,7 @@ from seawall.conformance.futures import (
     write_future,
 )
 from seawall.conformance.report import Finding
+from seawall.conformance.texts import write_future_texts
 from seawall.conformance.worker import ORIGINAL_CATALOG, RUN_SECONDS, Job
 from seawall.engine.perpetual.world import perpetual_section
 from seawall.errors import AgentError
@@ -154,6 +155,9 @@ class _Stage:
         write_future(catalog, self._known, change=variant.change, time_ms=variant.time_ms)
         if perpetual_section(self._recipe) is not None:
             write_brackets(catalog, self._recipe, self._original)
+        write_future_texts(
+            catalog, self._recipe, self._original, change=variant.change, time_ms=variant.time_ms
+        )
         self._variants.append(variant)
         self.waiting.append(variant)
 

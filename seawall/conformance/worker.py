@@ -19,7 +19,8 @@ import pandas as pd
 
 from seawall.conformance.reads import Reads
 from seawall.engine.perpetual.world import perpetual_section
-from seawall.engine.run import run
+from seawall.engine.run import check, run_in
+from seawall.engine.world import build_world
 from seawall.market.catalog import VARIABLE, Catalog
 from seawall.recipe import Recipe
 from seawall.units import DAY_MS
@@ -81,7 +82,9 @@ def trace_run(recipe: Recipe) -> dict[str, object]:
     error = ""
     told: dict[str, list[Event]] = {"said": [], "happened": []}
     try:
-        journal = run(recipe, catalog=Catalog(), offline=True).journal
+        check(recipe)
+        # Not ``run``: that notes a trial, and reads the ledger of trials past the catalog.
+        journal = run_in(build_world(recipe, Catalog(), offline=True), recipe).journal
         told = {
             "said": _list(journal, _SAID, recipe),
             "happened": _list(journal, _HAPPENED, recipe),

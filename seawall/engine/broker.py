@@ -68,6 +68,7 @@ class ExchangeBroker(bt.BrokerBase):
         startingcash: quote units at the start.
         positions: backtrader positions by feed.
         futures: the futures account, ``None`` where there are no perpetuals, or before the run.
+        thinking_ms: how much later than now what is sent leaves: its agent is still thinking.
     """
 
     _exchange: Exchange
@@ -93,6 +94,7 @@ class ExchangeBroker(bt.BrokerBase):
         self._since_ms = since_ms
         self.startingcash = float(cash)
         self._is_coo = False
+        self.thinking_ms = 0
         super().__init__()
         self._reset([])
 
@@ -234,6 +236,10 @@ class ExchangeBroker(bt.BrokerBase):
 
     set_cash = setcash
 
+    def charge(self, amount: float, time_ms: int) -> None:
+        """Book what the agent's thinking has cost, quote units > 0; the value leaves it out."""
+        self._account.charge(amount, time_ms)
+
     def getvalue(self, datas: Any = None, **_ignored: bool) -> float:
         """Return the equity, or the value held in ``datas``, at the last known prices."""
         at_open = self._is_coo and self._is_opening()
@@ -293,7 +299,7 @@ class ExchangeBroker(bt.BrokerBase):
             why = NO_FUTURES if seat is None else WARM_UP
             self.journal.record(now.time_ms, "refused", action.kind, reason=why)
         else:
-            seat.ask(action, reason, now)
+            seat.ask(action, reason, now, thinking_ms=self.thinking_ms)
 
     # Orders ---------------------------------------------------------------------------------------
 
@@ -335,7 +341,7 @@ class ExchangeBroker(bt.BrokerBase):
         self._n_orders = order.ref = self._n_orders + 1
         parent = None if order.parent is None else self._venue_orders.get(order.parent.ref)
         venue_order = to_venue_order(order, wishes, self._feeds.books[order.data], parent)
-        now = self._find_moment(venue_order.book.parameters.latency_ms)
+        now = self._find_moment(venue_order.book.parameters.latency_ms + self.thinking_ms)
         venue_order.live_ms = now.time_ms + now.latency_ms
         venue_order.sent_step_ms = now.step_ms
         self._orders[venue_order.order_id] = order

@@ -28,22 +28,32 @@ def make_agent(recipe: Recipe) -> Agent:
             f"{recipe.strategy.name} is a job for an agent, the recipe names none: "
             'add [agent] with name = "agents.buy_and_hold"'
         )
-    factory = load(_qualified("agents", section.name))
+    return make_named_agent(section.name, section.parameters)
+
+
+def make_named_agent(name: str, parameters: Mapping[str, object]) -> Agent:
+    """Return the agent of a name, such as ``agents.sma_cross``, made with these parameters.
+
+    Raises:
+        RecipeError: a parameter is unknown, missing or not allowed.
+        WorkspaceError: there is no such agent.
+    """
+    factory = load(_qualified("agents", name))
     if not isinstance(factory, type):
-        if section.parameters:
+        if parameters:
             raise RecipeError(
-                f"{section.name} is a function and takes no parameters, "
-                f"the recipe gives {sorted(section.parameters)}"
+                f"{name} is a function and takes no parameters, the recipe gives "
+                f"{sorted(parameters)}"
             )
         return as_agent(factory)
-    _check_keys("agent", section.name, section.parameters, _keywords(factory))
+    _check_keys("agent", name, parameters, _keywords(factory))
     try:
-        return as_agent(factory(**section.parameters))
+        return as_agent(factory(**parameters))
     except SeawallError:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise RecipeError(f"agent {section.name} cannot be made: {reason}") from error
+        raise RecipeError(f"agent {name} cannot be made: {reason}") from error
 
 
 def find_strategy(recipe: Recipe) -> type[bt.Strategy]:

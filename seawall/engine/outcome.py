@@ -13,6 +13,7 @@ from seawall import __version__
 from seawall.engine.accounts import AccountCurve
 from seawall.engine.loan.outcome import LoanPlayed
 from seawall.engine.perpetual.outcome import PerpetualPlayed
+from seawall.engine.thinking import PART, find_owed, find_total
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
@@ -21,6 +22,7 @@ from seawall.market.series import Candles, FloatArray, TimeArray
 from seawall.metrics import ClosedTrade, Metrics, measure
 from seawall.recipe import Recipe
 from seawall.result import Band, Result
+from seawall.strategy import Bill
 from seawall.trades import closed_trades
 from seawall.units import BPS, is_perpetual, to_time_text
 from seawall.venues.ledger import Ledger
@@ -45,6 +47,8 @@ class Played:
         n_ambiguous: how often the bar did not tell what happened, or in which order.
         loan: what it left of a loan; ``perpetual``: of a futures account. With both, the parts of
             each have names of their own.
+        bills: for the agent's thinking; they are off the curve already.
+        labels: what the agent says must be told wherever its numbers are shown.
     """
 
     curve: AccountCurve
@@ -56,6 +60,8 @@ class Played:
     n_ambiguous: int
     loan: LoanPlayed | None = None
     perpetual: PerpetualPlayed | None = None
+    bills: Sequence[Bill] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def total_return(self) -> float:
@@ -67,7 +73,8 @@ def to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> 
     """Return the result of ``played``; ``hopeful``, resolved for the better, tops the band."""
     result = _with_venues(_to_result(recipe, world, played, hopeful), played)
     if played.loan is not None and hopeful.loan is not None:
-        best = hopeful.loan.frame[list(_BEST_COLUMNS)].add_suffix("_best")
+        hoped = _without_owed(hopeful.loan.frame, hopeful)
+        best = hoped[list(_BEST_COLUMNS)].add_suffix("_best")
         result = replace(result, loan=result.loan.join(best))
     if played.perpetual is not None and hopeful.perpetual is not None:
         best = hopeful.perpetual.frame[list(_BEST_OF_FUTURES)].add_suffix("_best")
@@ -85,7 +92,7 @@ def _with_venues(result: Result, played: Played) -> Result:
         loan = played.loan
         result = replace(
             result,
-            loan=loan.frame,
+            loan=_without_owed(loan.frame, played),
             liquidations=loan.liquidations,
             transactions=loan.transactions,
         )
@@ -100,7 +107,17 @@ def _with_venues(result: Result, played: Played) -> Result:
             transfers=futures.transfers,
         )
         parts |= futures.parts
+    if parts and played.bills:
+        parts[PART] = -find_total(played.bills)
     return replace(result, parts=parts)
+
+
+def _without_owed(frame: pd.DataFrame, played: Played) -> pd.DataFrame:
+    """Return a loan's table with what is owed for thinking off its equity."""
+    if not played.bills:
+        return frame
+    owed = find_owed(played.bills, played.curve.time_ms)
+    return frame.assign(equity=frame["equity"] - owed)
 
 
 def _to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) -> Result:
@@ -128,7 +145,7 @@ def _to_result(recipe: Recipe, world: World, played: Played, hopeful: Played) ->
             optimistic=metrics.total_return if hopeful is played else hopeful.total_return,
             n_ambiguous=max(played.n_ambiguous, hopeful.n_ambiguous),
         ),
-        labels=_labels(recipe, world),
+        labels=(*_labels(recipe, world), *played.labels),
         versions=_versions(),
         data=world.hashes,
         equity=pd.DataFrame({**columns, "benchmark": benchmark.equity}, index=index),
@@ -229,6 +246,7 @@ def _measure(played: Played, trades: Sequence[ClosedTrade]) -> Metrics:
         fees=fees + sum(fill.fee for fill in played.fills),
         slippage=slippage + sum(fill.slippage for fill in played.fills),
         turnover_notional=turnover + sum(abs(f.quantity) * f.price for f in played.fills),
+        thinking=find_total(played.bills),
     )
 
 

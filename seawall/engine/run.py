@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import FunctionType
 
 import backtrader as bt
@@ -25,19 +26,23 @@ from seawall.engine.loan.broker import LoanBroker
 from seawall.engine.loan.outcome import LoanPlayed, collect_loan, trace_loan
 from seawall.engine.outcome import Played, to_result
 from seawall.engine.perpetual.outcome import PerpetualPlayed, collect_perpetual
+from seawall.engine.perpetual.world import perpetual_section
 from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
+from seawall.engine.thinking import charge_curve
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import AgentError, RecipeError
 from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.market.catalog import Catalog
+from seawall.market.texts import TextWindow
 from seawall.observation import SignalWindow, Window
 from seawall.recipe import Recipe
 from seawall.result import Result
-from seawall.strategy import AgentStrategy, Session
+from seawall.strategy import AgentStrategy, Bill, Session
+from seawall.trial_ledger import note_run
 from seawall.units import BPS, is_perpetual, split_symbol
-from seawall.venues.ledger import Ledger
+from seawall.venues.ledger import Entry, Ledger
 from seawall.venues.parameters import Ambiguity
 from seawall.workspace import find_recipe
 
@@ -75,12 +80,25 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.from_file(find_recipe(str(recipe)))
     # What is wrong with the names is said before anything is fetched.
+    check(recipe, has_agent=agent is None)
+    world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
+    result = run_in(world, recipe, agent=agent, progress=progress)
+    if agent is None:
+        note_run(recipe, result.metrics.sharpe)
+    return result
+
+
+def check(recipe: Recipe, *, has_agent: bool = True) -> None:
+    """Raise where a recipe's job and agent cannot be made, or do not fit each other.
+
+    Raises:
+        RecipeError: they do not.
+        WorkspaceError: one cannot be loaded.
+    """
     strategy_class = find_strategy(recipe)
     check_job(recipe, strategy_class)
-    if issubclass(strategy_class, AgentStrategy) and agent is None:
+    if issubclass(strategy_class, AgentStrategy) and has_agent:
         check_agent(recipe, make_agent(recipe), strategy_class)
-    world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
-    return run_in(world, recipe, agent=agent, progress=progress)
 
 
 def run_in(
@@ -117,12 +135,16 @@ def run_in(
     return replace(result, agent=name, labels=(*result.labels, *labels))
 
 
-def play_once(world: World, recipe: Recipe, agent: Agent) -> Played:
+def play_once(
+    world: World, recipe: Recipe, agent: Agent, *, journal: Journal | None = None
+) -> Played:
     """Run a recipe once with this very agent, bars resolved for the worse; return what is left.
 
-    For who compares a run with something else, such as the session that paper-traded it.
+    For who compares a run with something else, such as the session that paper-traded it, or
+    answers from outside while it runs. ``journal``: where everything is written, if it is to be
+    read meanwhile.
     """
-    return _play(recipe, world, lambda: agent, None, "worst")
+    return _play(recipe, world, lambda: agent, None, "worst", journal=journal)
 
 
 def _copy_agent(agent: object) -> Agent:
@@ -143,10 +165,12 @@ def _play(
     makes_agent: Callable[[], Agent],
     progress: Advance | None,
     ambiguity: Ambiguity,
+    *,
+    journal: Journal | None = None,
 ) -> Played:
     """Let the bars pass once."""
     strategy_class = find_strategy(recipe)
-    journal = Journal()
+    journal = Journal() if journal is None else journal
     broker = _make_broker(recipe, world, journal, ambiguity)
     cerebro = Cerebro()
     cerebro.p.cheat_on_open = recipe.execution.decide_at == "open"
@@ -157,7 +181,7 @@ def _play(
         cerebro.adddata(ArrayFeed(candles), name=symbol)
     for symbol, candles in world.higher:
         coarse = ArrayFeed(candles)
-        coarse.only_shows = True
+        coarse.show_with(world.candles[symbol])
         cerebro.adddata(coarse, name=f"{symbol} {candles.key.timeframe}")
     given: dict[str, object] = dict(recipe.strategy.parameters)
     if issubclass(strategy_class, AgentStrategy):
@@ -165,18 +189,35 @@ def _play(
     cerebro.addstrategy(strategy_class, **given)
     with _rare_collection():
         (strategy,) = cerebro.run()
-    return _collect(recipe, world, broker, strategy, journal)
+    return collect(recipe, world, broker, strategy, journal)
+
+
+class _Collection:
+    """How often cyclic garbage is looked for, and how many runs want it rarely now."""
+
+    lock = Lock()
+    n_runs = 0
+    before = gc.get_threshold()
 
 
 @contextmanager
 def _rare_collection() -> Iterator[None]:
-    """Look for cyclic garbage less often: a run keeps much and makes few cycles."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 100)
+    """Look for cyclic garbage less often: a run keeps much and makes few cycles.
+
+    Runs may overlap, in threads that wait for answers: the last to end puts it back.
+    """
+    with _Collection.lock:
+        if not _Collection.n_runs:
+            _Collection.before = gc.get_threshold()
+            gc.set_threshold(100_000, 50, 100)
+        _Collection.n_runs += 1
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        with _Collection.lock:
+            _Collection.n_runs -= 1
+            if not _Collection.n_runs:
+                gc.set_threshold(*_Collection.before)
 
 
 def _make_broker(recipe: Recipe, world: World, journal: Journal, ambiguity: Ambiguity) -> AnyBroker:
@@ -210,16 +251,11 @@ def _make_broker(recipe: Recipe, world: World, journal: Journal, ambiguity: Ambi
 
 
 def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) -> Session:
-    perpetual = world.perpetual
-    position = None if perpetual is None else perpetual.section.position
-    fee_bps = recipe.costs.taker_fee_bps
-    if perpetual is not None and len(perpetual.symbols) == len(world.candles):
-        fee_bps = perpetual.section.fees_of(perpetual.symbols[0])[1]
     info = AgentInfo(
         symbols=tuple(world.candles),
         timeframe_ms=recipe.market.timeframe_ms,
         decide_at=recipe.execution.decide_at,
-        taker_fee_bps=fee_bps,
+        taker_fee_bps=find_taker_fee(recipe),
         rng=np.random.default_rng(recipe.seed),
     )
     return Session(
@@ -230,16 +266,32 @@ def _open_session(recipe: Recipe, world: World, journal: Journal, agent: Agent) 
             for place, (symbol, candles) in enumerate(world.candles.items())
         },
         signals={name: SignalWindow(signal) for name, signal in world.signals.items()},
+        texts={name: TextWindow(texts) for name, texts in world.texts.items()},
         clock_ms=world.clock_ms,
         n_closed={symbol: world.n_closed(symbol) for symbol in world.candles},
         since_ms=world.since_ms,
         journal=journal,
         embargo_ms=recipe.market.timeframe_ms,
-        guarded="" if position is None else position.symbol or "",
+        guarded=find_guarded(recipe),
     )
 
 
-def _collect(
+def find_taker_fee(recipe: Recipe) -> float:
+    """Return what an agent is told of the taker's fee, basis points: of spot where there is any."""
+    symbols, section = recipe.market.symbols, perpetual_section(recipe)
+    if section is not None and all(map(is_perpetual, symbols)):
+        return section.fees_of(symbols[0])[1]
+    return recipe.costs.taker_fee_bps
+
+
+def find_guarded(recipe: Recipe) -> str:
+    """Return the contract whose position is guarded, ``""``: the market's first, or none."""
+    section = perpetual_section(recipe)
+    position = None if section is None else section.position
+    return "" if position is None else position.symbol or ""
+
+
+def collect(
     recipe: Recipe,
     world: World,
     broker: AnyBroker,
@@ -250,10 +302,15 @@ def _collect(
     fills: Sequence[Fill] = ()
     loan: LoanPlayed | None = None
     futures: PerpetualPlayed | None = None
+    bills: Sequence[Bill] = getattr(strategy, "bills", ())
     if isinstance(broker, StockBroker):
         fills, ledger = book_stock_fills(
             broker, world, journal, cash=recipe.account.cash, quote=recipe.market.quote
         )
+        for bill in bills:
+            ledger.post(
+                bill.time_ms, [Entry("thinking", f"owed:{recipe.market.quote}", -bill.cost)]
+            )
     else:
         ledger = broker.ledger
         fills = () if isinstance(broker, LoanBroker) else broker.fills
@@ -268,7 +325,7 @@ def _collect(
         cash, at_open = ledger.total("initial", recipe.market.quote), _is_at_open(recipe)
         curve = trace_account(world, fills, cash=cash, held=held, at_open=at_open)
     return Played(
-        curve=curve,
+        curve=charge_curve(curve, bills),
         fills=fills,
         journal=journal.entries,
         ledger=ledger,
@@ -277,7 +334,16 @@ def _collect(
         n_ambiguous=getattr(broker, "n_ambiguous", 0),
         loan=loan,
         perpetual=futures,
+        bills=bills,
+        labels=_ask_labels(strategy, recipe),
     )
+
+
+def _ask_labels(strategy: bt.Strategy, recipe: Recipe) -> tuple[str, ...]:
+    """Return what the agent says must be told wherever its numbers are shown."""
+    hook: Callable[[Recipe], Sequence[str]] | None
+    hook = getattr(getattr(strategy, "agent", None), "labels", None)
+    return tuple(hook(recipe)) if callable(hook) else ()
 
 
 def _is_at_open(recipe: Recipe) -> bool:

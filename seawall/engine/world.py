@@ -25,6 +25,7 @@ from seawall.market.catalog import Catalog, fetch_line
 from seawall.market.funding import FUNDING_TIMEFRAME
 from seawall.market.manifest import Filters
 from seawall.market.series import Candles, Kind, Series, SeriesKey, Signal, TimeArray
+from seawall.market.texts import Texts, read_texts
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import SIMULATED, MarketSection, Recipe
 from seawall.units import SECOND_MS, is_perpetual, to_time_text
@@ -50,6 +51,7 @@ class World:
         loan: what a loan meets beside the candles, where the recipe has one.
         perpetual: what a futures account meets, where the market has perpetuals.
         read: candles as they were read, of symbols whose holes have been filled.
+        texts: by the name the recipe gives them.
     """
 
     candles: Mapping[str, Candles]
@@ -62,6 +64,7 @@ class World:
     loan: LoanWorld | None = None
     perpetual: PerpetualWorld | None = None
     read: Mapping[str, Candles] = field(default_factory=dict)
+    texts: Mapping[str, Texts] = field(default_factory=dict)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -72,7 +75,8 @@ class World:
             series.extend(self.loan.extra)
         if self.perpetual is not None:
             series.extend(self.perpetual.extra)
-        return {str(one.key): one.sha256() for one in series}
+        texts = {f"texts/{name}": one.sha256() for name, one in self.texts.items()}
+        return {str(one.key): one.sha256() for one in series} | texts
 
     @property
     def is_simulated(self) -> bool:
@@ -135,7 +139,24 @@ def build_world(
         loan=build_loan_world(recipe, candles, clock_ms, catalog) if recipe.loan else None,
         perpetual=perpetual,
         read={symbol: read[symbol] for symbol in read if read[symbol] is not candles[symbol]},
+        texts={name: read_texts(catalog, name) for name in market.texts or ()},
     )
+
+
+def to_signal_key(name: str) -> SeriesKey:
+    """Return the key of a signal by the name that a recipe gives it.
+
+    Raises:
+        RecipeError: the name is none.
+    """
+    venue, _, rest = name.partition("/")
+    symbol, _, timeframe = rest.rpartition("/")
+    if not (venue and symbol and timeframe):
+        raise RecipeError(
+            f"market.signals are VENUE/NAME/TIMEFRAME, has {name!r}: "
+            "write alternative/fear_greed/1d"
+        )
+    return SeriesKey("signal", venue, symbol, timeframe)
 
 
 class _Source:
@@ -152,16 +173,7 @@ class _Source:
         return self._catalog.read_candles(key, start_ms, market.until_ms)
 
     def signal(self, market: MarketSection, name: str) -> Signal:
-        venue, _, rest = name.partition("/")
-        symbol, _, timeframe = rest.rpartition("/")
-        if not (venue and symbol and timeframe):
-            raise RecipeError(
-                f"market.signals are VENUE/NAME/TIMEFRAME, has {name!r}: "
-                "write alternative/fear_greed/1d"
-            )
-        return self._catalog.read_signal(
-            SeriesKey("signal", venue, symbol, timeframe), None, market.until_ms
-        )
+        return self._catalog.read_signal(to_signal_key(name), None, market.until_ms)
 
     def complete(self, market: MarketSection, section: PerpetualSection) -> None:
         """Fetch the funding, and the mark if it is asked for, that a futures account lacks."""

@@ -20,6 +20,7 @@ from seawall.market.quality import QualityReport, check, to_ms
 from seawall.market.rates import is_lending_rates, name_venue, split_rates
 from seawall.market.series import Candles, Kind, Series, SeriesKey, Signal, TimeArray
 from seawall.market.tables import SUFFIXES, Table, read_table
+from seawall.market.titles import is_titles, split_titles
 from seawall.units import to_duration_ms, to_duration_text
 
 _ROWS_SHOWN = 20
@@ -104,7 +105,7 @@ def import_file(path: Path, catalog: Catalog, given: Understanding) -> list[Impo
             f"{named.unsupported}: make candles of it first, or say --kind"
         )
     table = read_table(path)
-    kind = given.kind or ("signal" if is_lending_rates(table) else find_kind(table, named))
+    kind = given.kind or ("signal" if _is_made(table) else find_kind(table, named))
     venue = name_venue(path) if is_lending_rates(table) else named.venue
     given = replace(given, kind=kind, venue=given.venue or _find_venue(path, venue))
     parts = _split(table, named, given)
@@ -120,7 +121,7 @@ def check_file(path: Path) -> list[QualityReport]:
     """
     named = read_name(path)
     table = read_table(path)
-    kind = "signal" if is_lending_rates(table) else find_kind(table, named)
+    kind = "signal" if _is_made(table) else find_kind(table, named)
     is_many = kind == "signal" or "symbol" in table.frame
     symbol = None if is_many else named.symbol or named.stem
     parts = _split(table, named, Understanding(kind=kind, symbol=symbol))
@@ -147,7 +148,14 @@ def _split(table: Table, named: Named, given: Understanding) -> list[Part]:
     """Return the series that a table holds, whose kind is known."""
     if is_lending_rates(table) and given.kind == "signal":
         return list(split_rates(table, given))
+    if is_titles(table) and given.kind == "signal":
+        return list(split_titles(table, given))
     return list(split_table(table, named, given))
+
+
+def _is_made(table: Table) -> bool:
+    """Return whether signals are made of a table's rows, instead of read from its columns."""
+    return is_lending_rates(table) or is_titles(table)
 
 
 def _find_venue(path: Path, venue: str | None) -> str:

@@ -22,6 +22,7 @@ class Account:
         fills: every execution, in order; those of perpetuals too.
         changes: ``(step_ms, cash, place of the book, held)`` after each change; place -1: cash.
         futures: of perpetuals, where there are any; ``requests``: what is on its way to or from it.
+        owed: quote units, for the agent's thinking; no cash pays it, and ``value`` leaves it out.
     """
 
     def __init__(self, *, cash: float, quote: str) -> None:
@@ -33,6 +34,7 @@ class Account:
         self.changes: list[tuple[int, float, int, float]] = []
         self.futures: FuturesAccount | None = None
         self.requests: Requests | None = None
+        self.owed = 0.0
         self._equity_at_open: float | None = None
 
     def open(self, holdings: Sequence[tuple[Book, float]], time_ms: int) -> None:
@@ -63,7 +65,14 @@ class Account:
         if self.requests is not None:
             self.requests.check()
             balances |= self.requests.balances()
+        if self.owed:
+            balances[f"owed:{self.quote}"] = -self.owed
         self.ledger.check(balances)
+
+    def charge(self, amount: float, time_ms: int) -> None:
+        """Book what the agent's thinking has cost, quote units > 0."""
+        self.owed += amount
+        self.ledger.post(time_ms, [Entry("thinking", f"owed:{self.quote}", -amount)])
 
     def value(self, *, at_open: bool) -> float:
         """Return all that is owned, quote units, at the closes or at the opens of the last bars."""

@@ -15,6 +15,7 @@ from seawall.market.series import FloatArray
 from seawall.units import MINUTE_MS
 
 OPEN, HIGH, LOW, CLOSE = range(4)
+_BLOCK = 4_096  # steps at first, where they are added; doubled when they are full
 LATE_MS = MINUTE_MS  # a stamp of a bar's open may be some seconds late
 
 
@@ -37,8 +38,11 @@ class Tape:
         epochs: ``(first step, tables)`` of the brackets, sorted; the first from step 0 on.
         is_worst: whether marks inside a bar liquidate, or only those at its open and close.
 
+    ``extend`` adds a step, where the market goes on while it is played.
+
     Attributes:
         step: the one in progress, or the last.
+        n_steps: how many there are; arrays may be longer, and are nan from there on.
         tables: the brackets in force, shape (n, n_tiers, N_TIER).
         opens, highs, lows, closes: float64, shape (n_steps, n).
         least, most: the marks of a step that liquidate longs and shorts, likewise.
@@ -70,8 +74,46 @@ class Tape:
         self._n_settled, self._epoch = 0, 0
         self.tables: FloatArray = self._epochs[0][1]
         self._rates, self._n_known = np.full(marks.shape[1], nan), 0
-        self.step = 0
+        self.step, self.n_steps = 0, len(marks)
         self._find_next()
+
+    def extend(self, marks: FloatArray, stamps: Sequence[Stamp]) -> None:
+        """Add the step that has just closed.
+
+        Args:
+            marks: float64, shape (n, 4): open, high, low, close.
+            stamps: those of this step, sorted by time.
+        """
+        step = self.n_steps
+        if step == len(self.opens):
+            self._grow(max(_BLOCK, 2 * step))
+        parts = [self.opens, self.highs, self.lows, self.closes]
+        for part, column in zip(parts, marks.T, strict=True):
+            part[step] = column
+        self.least[step] = np.minimum(self.opens[step], self.closes[step])
+        self.most[step] = np.maximum(self.opens[step], self.closes[step])
+        if self.is_worst:
+            self.least[step] = np.minimum(self.least[step], self.lows[step])
+            self.most[step] = np.maximum(self.most[step], self.highs[step])
+        for columns, values in (
+            (self.columns, self.closes),
+            (self.least_columns, self.least),
+            (self.most_columns, self.most),
+        ):
+            for one, value in zip(columns, values[step].tolist(), strict=True):
+                one.append(value)  # others hold the list itself
+        self._stamps.extend(stamps)
+        self._times.extend(stamp.time_ms for stamp in stamps)
+        self.n_steps = step + 1
+        self._find_next()
+
+    def _grow(self, capacity: int) -> None:
+        """Move to larger memory; beyond the last step it holds nan."""
+        for name in ("opens", "highs", "lows", "closes", "least", "most"):
+            old: FloatArray = getattr(self, name)
+            fresh = np.full((capacity, old.shape[1]), nan)
+            fresh[: self.n_steps] = old[: self.n_steps]
+            setattr(self, name, fresh)
 
     def take_stamps(self, until_ms: int) -> list[Stamp]:
         """Return this step's stamps up to a time, once, and put the brackets in force that are due.

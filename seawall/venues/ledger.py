@@ -19,6 +19,8 @@ EntryKind = Literal[
     "interest", "bad_debt",
     # of a futures account, whose assets are written "perpetual:USDT" and "contract:ETH/USDT:USDT"
     "pnl", "funding", "liquidation_fee", "insurance", "transfer", "transfer_cost",
+    # of the agent's thinking, whose asset is written "owed:USDT": the bill lies beside the venues
+    "thinking",
 ]  # fmt: skip
 TOLERANCE = 1e-9
 

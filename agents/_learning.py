@@ -1,0 +1,70 @@
+"""Checks of parameters, and settings, that agents which learn share."""
+
+from pathlib import Path
+
+from seawall.errors import RecipeError
+from seawall.features import FeatureSet
+from seawall.learning import TreeSettings
+from seawall.learning.trees import LIBRARIES
+
+from ._parameters import duration, number, one_of, whole_number
+
+DEFAULT_FEATURES = (
+    "return_1", "return_6", "return_24", "return_72", "volatility_24", "volatility_168", "rsi_14",
+    "range_24", "position_24", "position_168", "distance_72", "drawdown_168", "volume_24",
+    "skewness_72", "hour_sine", "hour_cosine", "weekday_sine", "weekday_cosine",
+)  # fmt: skip
+NEVER = "never"
+_LARGEST_SEED = 2**31 - 1
+
+
+def feature_names(value: object) -> FeatureSet:
+    """Return the features of a list of names."""
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise RecipeError(f'agent.features must be names, is {value!r}: write ["return_24"]')
+    try:
+        return FeatureSet(value)
+    except RecipeError as error:
+        raise RecipeError(f"agent.features: {error}") from None
+
+
+def refit_period(value: object) -> int:
+    """Return the milliseconds between two fits, 0 for ``"never"``: once is enough."""
+    return 0 if value == NEVER else duration("refit", value)
+
+
+def history_bars(history_ms: int, timeframe_ms: int) -> int:
+    """Return how many bars a duration of history has, at least one."""
+    return max(history_ms // timeframe_ms, 1)
+
+
+def file_path(name: str, value: object) -> Path | None:
+    """Return a path, ``None`` for ``""``."""
+    if not isinstance(value, str):
+        raise RecipeError(f'agent.{name} must be a file, is {value!r}: write {name} = "model.npz"')
+    return Path(value) if value else None
+
+
+def tree_settings(
+    *,
+    library: str,
+    n_trees: int,
+    n_leaves: int,
+    learning_rate: float,
+    min_leaf: int,
+    seed: int,
+    falling: tuple[int, ...] = (),
+) -> TreeSettings:
+    """Return how trees are grown."""
+    if whole_number("seed", seed, at_least=0) > _LARGEST_SEED:
+        raise RecipeError(f"agent.seed must be at most {_LARGEST_SEED}, is {seed}: write a smaller")
+    names = {str(known): known for known in LIBRARIES}
+    return TreeSettings(
+        library=names[one_of("library", library, tuple(names))],
+        n_trees=whole_number("n_trees", n_trees),
+        n_leaves=whole_number("n_leaves", n_leaves, at_least=2),
+        learning_rate=number("learning_rate", learning_rate, above=0.0, at_most=1.0),
+        min_leaf=whole_number("min_leaf", min_leaf),
+        seed=seed,
+        falling=falling,
+    )
