@@ -4,8 +4,11 @@ from pathlib import Path
 
 from seawall.errors import RecipeError
 from seawall.features import FeatureSet
-from seawall.learning import TreeSettings
+from seawall.language.cutoff import FITTED
+from seawall.learning import Model, TreeSettings
 from seawall.learning.trees import LIBRARIES
+from seawall.recipe import SIMULATED, Recipe
+from seawall.units import to_time_text
 
 from ._parameters import duration, number, one_of, whole_number
 
@@ -42,7 +45,21 @@ def file_path(name: str, value: object) -> Path | None:
     """Return a path, ``None`` for ``""``."""
     if not isinstance(value, str):
         raise RecipeError(f'agent.{name} must be a file, is {value!r}: write {name} = "model.npz"')
+    if value and not value.endswith(FITTED):
+        raise RecipeError(f"agent.{name} must be a file that ends in {FITTED}, is {value!r}")
     return Path(value) if value else None
+
+
+def label_given(model: Model | None, recipe: Recipe) -> tuple[str, ...]:
+    """Return what has to be said of a result whose model came from a file.
+
+    A simulated window has the same dates for every seed, so there it is not known either.
+    """
+    if model is None or model.fitted_ms <= recipe.market.since_ms:
+        return ()
+    until = to_time_text(model.fitted_ms)
+    may = "may have been" if recipe.market.venue == SIMULATED else "was"
+    return (f"in sample: its model {may} fitted on this window, until {until}",)
 
 
 def tree_settings(

@@ -28,6 +28,7 @@ from seawall.learning import (
     save_model,
 )
 from seawall.market.series import FloatArray
+from seawall.recipe import Recipe
 from seawall.units import BPS, HOUR_MS, to_time_text
 
 from ._learning import (
@@ -35,6 +36,7 @@ from ._learning import (
     feature_names,
     file_path,
     history_bars,
+    label_given,
     refit_period,
     tree_settings,
 )
@@ -140,6 +142,10 @@ class GradientBoosting:
             check_timeframe(self._model, info.timeframe_ms)
         self._bar_ms = info.timeframe_ms
         self._sizing = Sizing.from_costs(info.taker_fee_bps, self.half_spread_bps, self.edge)
+
+    def labels(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return what has to be said of its numbers: a model given may know the window."""
+        return label_given(self._model if self._is_given else None, recipe)
 
     def fit(self, history: Observation) -> None:
         """Fit the trees to what is known; too little leaves it without a model."""

@@ -35,12 +35,14 @@ from seawall.loan_action import Bundle
 from seawall.market.series import FloatArray
 from seawall.preview import preview
 from seawall.rebalancing import to_health
+from seawall.recipe import Recipe
 from seawall.units import HOUR_MS
 
 from ._learning import (
     feature_names,
     file_path,
     history_bars,
+    label_given,
     refit_period,
     tree_settings,
 )
@@ -156,6 +158,10 @@ class Hazard:
         if self._model is not None and self._is_given:
             check_timeframe(self._model, info.timeframe_ms)
         self._bar_ms = info.timeframe_ms
+
+    def labels(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return what has to be said of its numbers: a model given may know the window."""
+        return label_given(self._model if self._is_given else None, recipe)
 
     def fit(self, history: Observation) -> None:
         """Fit the trees to what is known; too little leaves it without a model."""

@@ -10,7 +10,6 @@ Learning Research 22 (2021).
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from math import isfinite, log, sqrt
 from typing import Any, NamedTuple
 
@@ -80,11 +79,10 @@ class RiverLogistic:
         self._restart()
 
     def _restart(self) -> None:
-        linear: Any = import_module("river.linear_model")
-        optim: Any = import_module("river.optim")
-        scaling: Any = import_module("river.preprocessing")
-        self._model: Any = scaling.StandardScaler() | (
-            linear.LogisticRegression(optimizer=optim.SGD(self.learning_rate), l2=max(self.l2, 0.0))
+        from river import linear_model, optim, preprocessing  # noqa: PLC0415 - an extra
+
+        self._model: Any = preprocessing.StandardScaler() | linear_model.LogisticRegression(
+            optimizer=optim.SGD(self.learning_rate), l2=max(self.l2, 0.0)
         )
         self._record = _Record(self.decay)
         self._waiting: dict[str, list[_Example]] = {}

@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from seawall import workspace
+
 _KINDS = ("agents", "strategies")
 _WORD = re.compile(r"\w+")
 # How one file of agents or strategies names another: an import, or text that is nothing else.
@@ -32,7 +34,7 @@ def find_sources(values: Mapping[str, object]) -> list[str]:
     words = {word for text in texts for word in _WORD.findall(text)}
     code = [f"{path.parent.name}/{path.name} {_hash(path)}" for path in _find_code(words)]
     plugins = [found for name, found in _plugins() if name in words]
-    files = [f"{text} {_hash(Path(text))}" for text in texts if _is_file(text)]
+    files = [f"{text} {_hash(path)}" for text in texts for path in _find_files(text)]
     return [*code, *sorted(plugins), *files]
 
 
@@ -77,11 +79,15 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _is_file(text: str) -> bool:
+def _find_files(text: str) -> list[Path]:
+    """Return the files that a text may mean: of the working directory, and of the workspace."""
+    if "/" not in text and "." not in text:
+        return []
+    folders = {Path.cwd(), workspace.WORKSPACE or Path.cwd()}
     try:
-        return ("/" in text or "." in text) and Path(text).is_file()
-    except (OSError, ValueError):
-        return False
+        return sorted(folder / text for folder in folders if (folder / text).is_file())
+    except (OSError, ValueError):  # too long, or a zero in it: no path
+        return []
 
 
 def _hash(path: Path) -> str:

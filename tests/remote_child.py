@@ -5,6 +5,7 @@ gives that number as its state.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -30,6 +31,18 @@ def answer_hello(message: dict[str, object]) -> int:
     return int(str(state)) if state is not None else 0
 
 
+def write_much() -> bool:
+    """Write more than anybody wants to read, where asked for; return whether that is the answer."""
+    while FAULT == "flood":  # answers to a question that was asked before
+        os.write(1, b'{"sequence":1}\n' * 5_000)
+    if FAULT == "deep":
+        sys.stdout.write("[" * 100_000 + "\n")
+        sys.stdout.flush()
+    if FAULT == "endless words":
+        os.write(2, b"x" * 3_000_000)  # on stderr, without the end of a line
+    return FAULT == "deep"
+
+
 def answer(message: dict[str, object], asked: int) -> None:
     """Answer one question, or do what was asked for."""
     sequence = int(str(message["sequence"]))
@@ -41,6 +54,8 @@ def answer(message: dict[str, object], asked: int) -> None:
     if is_now and FAULT == "chatter":
         sys.stdout.write("a warning\nof many\nlines\n")
         sys.stdout.flush()
+    if is_now and write_much():
+        return
     if is_now and FAULT == "late":
         time.sleep(1.2)
     if is_now and FAULT == "two answers":

@@ -94,6 +94,19 @@ def test_deposits_are_no_gain(tmp_path: Path) -> None:
     assert found(tmp_path, text.replace("50,,150", "50,,160")) == [(3, "cash"), (4, "cash")]
 
 
+def test_holdings_that_are_not_stated_any_more_are_named(tmp_path: Path) -> None:
+    """JSON states all that is held: a coin that is left out without a sale is gone."""
+    text = (
+        '2024-01-01,hold,,0,0,100,"{}"\n2024-01-02,buy,BTC,1,50,50,"{""BTC"": 1}"\n\n'
+        '2024-01-03,buy,ETH,1,10,40,"{""ETH"": 1}"\n2024-01-04,hold,,0,0,40,"{""ETH"": 1}"\n'
+    )
+    audit = audit_track_record(record(tmp_path, text))
+    # Line 4 of the file is blank: rows are named by their lines.
+    assert [(one.row, one.rule) for one in audit.findings] == [(5, "holdings")]
+    assert "BTC should be 1" in audit.findings[0].text
+    assert audit.final_equity == 50
+
+
 def test_prices_are_held_against_the_market(tmp_path: Path) -> None:
     """A sale at 60,000 on a day that traded from 39,000 to 42,000 is named."""
     days = to_time_ms("2024-01-01") + DAY_MS * np.arange(5)
@@ -127,6 +140,15 @@ def test_a_stored_result_adds_up(result: Result, tmp_path: Path) -> None:
     assert audit.adds_up, audit.findings
     assert audit.n_fills > 0
     assert audit.journal_hash == json.loads((folder / "result.json").read_text())["journal_hash"]
+
+
+def test_a_futures_account_adds_up(tmp_path: Path) -> None:
+    """Slippage of a contract is in its gains: the ledger books none, and nothing is amiss."""
+    result = seawall.run("margin_demo")
+    assert (result.fills["slippage"] > 0).any()
+    audit = audit_result(result.save(tmp_path / "run"))
+    assert audit.adds_up, audit.findings
+    assert audit.n_fills > 0
 
 
 @pytest.mark.parametrize("change", ["text", "row", "hash"])

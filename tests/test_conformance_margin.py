@@ -56,7 +56,9 @@ SHORT = default_margin_recipe().with_settings(SHORT_WINDOW)
 GUARDS = ("add_margin_at_ratio", "do_nothing", "reduce_at_margin_ratio")
 CARRIERS = ("funding_threshold",)
 # They need a program, an address or a file, and are checked with one in tests of their own.
-ELSEWHERE = ("http", "policy", "stdio")
+ELSEWHERE = ("http", "language_model", "policy", "stdio")
+# They are fitted, or need a signal: checked in worlds that have what they need.
+LEARNED = ("expert_weights", "fear_greed", "gradient_boosting", "hazard", "river_logistic")
 
 
 @pytest.fixture(scope="module")
@@ -287,12 +289,12 @@ def test_a_job_is_checked_with_an_agent_that_does_it(job: str, agent: str) -> No
 
 def test_no_shipped_agent_is_forgotten() -> None:
     """Each is checked in a market with what it guards or trades: nothing ships unchecked."""
-    checked = {*TRADERS, *GUARDS, *LOAN_GUARDS, *CARRIERS, *ELSEWHERE}
+    checked = {*TRADERS, *GUARDS, *LOAN_GUARDS, *CARRIERS, *ELSEWHERE, *LEARNED}
     assert sorted(checked) == list_names("agents")
     for name in list_names("agents"):
         kind = load(f"agents.{name}")
         assert guards(kind, "margin") == guards_margin(name) == (name in GUARDS)
-        assert guards(kind, "loan") == guards_loan(name) == (name in LOAN_GUARDS)
+        assert guards(kind, "loan") == guards_loan(name) == (name in (*LOAN_GUARDS, "hazard"))
         assert (getattr(kind, "trades", "") == "carry") == (name in CARRIERS)
 
 

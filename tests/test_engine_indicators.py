@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import backtrader as bt
@@ -18,6 +20,10 @@ from hypothesis.extra import numpy as hnp
 
 from seawall.engine import indicators, windows
 from seawall.engine.cerebro import Cerebro
+
+if find_spec("statsmodels"):  # on import it sets filters of its own, which come after pytest's
+    import_module("statsmodels.tools.sm_exceptions")
+pytestmark = pytest.mark.filterwarnings("ignore:.*perfectly colinear")
 
 KINDS: dict[str, Any] = bt.Indicator._indcol
 FINE = make_candles(1, 260, symbol="A/Q")

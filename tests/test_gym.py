@@ -88,6 +88,11 @@ def test_actions_are_answers_of_the_job() -> None:
     assert guard.decode(0, seen) is None
     assert guard.decode(1, seen) == HEALTH_LEVELS[0]
     assert guard.decode(np.int64(len(HEALTH_LEVELS)), seen) == inf
+    for place in (-1, len(HEALTH_LEVELS) + 1):
+        with pytest.raises(AgentError, match="an action must be 0 to 6"):
+            guard.decode(place, seen)
+    with pytest.raises(AgentError, match="an action must have 1 numbers, has 2"):
+        weights.decode(np.array([0.1, 0.2]), seen)
     info, seen = first(short("futures_demo"))
     assert Encoding.of(info, seen).decode(np.array([-0.5]), seen) == {"ETH/USDT:USDT": -0.5}
 

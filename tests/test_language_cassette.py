@@ -1,14 +1,18 @@
 """The recording of a model's calls, and the endpoint behind it."""
 
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from language_server import Answer, Body, call, complete, in_turn, refuse, serving, speak, weigh
 
@@ -147,6 +151,34 @@ def test_a_damaged_row_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(RecordingError, match="damaged"):
         Cassette(tape.path, "replay").ask(ask(), fail)
+
+
+@pytest.mark.parametrize("mode", ["replay", "record"])
+def test_whatever_is_damaged_is_one_kind_of_error(tmp_path: Path, mode: Mode) -> None:
+    """Cut short or with other bytes: an answer is the recorded one, or the file is refused."""
+    whole = tmp_path / "whole.cassette"
+    tape = Cassette(whole)
+    for n in range(10):
+        tape.ask(ask(f"question {n} " * 50), answer(f"answer {n} " * 100))
+    data, rng = whole.read_bytes(), np.random.default_rng(5)
+    n_refused = 0
+    for turn in range(40):
+        damaged = bytearray(data)
+        if turn % 2:
+            del damaged[int(rng.integers(len(data))) :]
+        for place in rng.integers(max(len(damaged), 1), size=10) if damaged else ():
+            damaged[place] = int(rng.integers(128, 256))  # alone it is no text
+        path = tmp_path / f"{turn}.cassette"
+        path.write_bytes(damaged)
+        try:
+            again = Cassette(path, mode)
+            for n in range(10):
+                said = again.ask(ask(f"question {n} " * 50), answer("new")).message["content"]
+                assert said in ("new", f"answer {n} " * 100)
+            again.summary()
+        except RecordingError:
+            n_refused += 1
+    assert n_refused > 20
 
 
 def test_a_call_that_dies_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -301,6 +333,63 @@ def test_what_fails_after_a_first_answer_may_pass() -> None:
     assert endpoint(ask()).error
 
 
+@pytest.mark.parametrize("head", [b"X: ", b"Content-Length: 99999\r\n\r\n"])
+def test_a_drip_of_bytes_is_late_all_the_same(head: bytes) -> None:
+    """In a header or in the body: each byte comes in time, all of them never."""
+    is_over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+            while not is_over.wait(0.01):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        reply = Endpoint(url, patience=Patience(timeout_s=0.3))(ask())
+        is_over.set()
+        thread.join()
+    assert reply.error == "no answer within 0.3 s"
+    assert reply.latency_ms < 20_000
+
+
+@pytest.mark.parametrize("wait", ["nan", "-5", "soon", "inf"])
+def test_a_wait_that_is_none_is_not_waited_for(wait: str) -> None:
+    """What a busy endpoint asks for is a number of seconds, or nothing."""
+    waited: list[float] = []
+    with serving(lambda _body: Answer(status=429, headers={"Retry-After": wait})) as server:
+        Endpoint(server.url, sleep=waited.append)(ask())
+    assert waited == [1.0, 2.0]
+
+
+def test_counts_beyond_all_bounds_are_no_counts() -> None:
+    """A bill of 10**400 tokens would end the run, one of 10**18 every account."""
+    body = complete({"content": "x"}, tokens=(10**400, 10**18)).body
+    reply = read_body(ask(), body)
+    assert reply.is_guessed
+    assert reply.input_tokens + reply.output_tokens < 1_000
+
+
+def test_a_proxy_is_not_shown_what_stays_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key would go to it in the clear."""
+    asked: list[Body] = []
+
+    def listen(body: Body) -> Answer:
+        asked.append(body)
+        return speak("hold")
+
+    with serving(listen) as proxy, serving(lambda _body: speak("near")) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert Endpoint(server.url, KEY)(ask()).message["content"] == "near"
+    assert asked == []
+
+
 def test_a_body_without_an_end_is_cut_off() -> None:
     """Neither memory nor time runs out."""
     huge = b"x" * (5 << 20)
@@ -335,11 +424,36 @@ def test_a_refusal_comes_back_as_one() -> None:
     assert read_body(ask(), cut.body).finish == "length"
 
 
-@pytest.mark.parametrize("url", ["", "ftp://host/v1", "http://example.org/v1", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "ftp://host/v1", "http://example.org/v1", "nonsense", "http://localhost:99999/v1",
+     "http://[::1/v1", "https://user:word@example.org/v1"],
+)  # fmt: skip
 def test_a_key_is_not_sent_in_the_clear(url: str) -> None:
     """https, or this very machine."""
     with pytest.raises(RecordingError, match=URL_VARIABLE):
         load_endpoint({URL_VARIABLE: url, KEY_VARIABLE: KEY})
+
+
+def test_a_key_that_is_said_back_is_cut_out() -> None:
+    """An answer is recorded as it came, and the key is not to be in a recording."""
+    with serving(lambda _body: speak(f"thank you for {KEY}, and again {KEY}")) as server:
+        reply = Endpoint(server.url, KEY)(ask())
+    assert reply.message["content"] == "thank you for ***, and again ***"
+
+
+@pytest.mark.parametrize("key", ["ключ", "two\nlines", "a\tb"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    """Before anything is sent, in one line."""
+    with pytest.raises(RecordingError, match="must be printable ASCII") as caught:
+        Endpoint("http://127.0.0.1:1/v1", key)
+    assert key not in str(caught.value)
+
+
+def test_what_follows_the_question_mark_stays_at_the_end() -> None:
+    """Some endpoints want a version there."""
+    endpoint = Endpoint("https://example.org/v1?api-version=3")
+    assert endpoint._url == "https://example.org/v1/chat/completions?api-version=3"
 
 
 def test_a_key_is_not_shown_or_sent_to_another_process() -> None:

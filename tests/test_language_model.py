@@ -452,6 +452,7 @@ def test_the_cutoff_says_whether_a_result_may_be_ranked() -> None:
     assert told(cutoff="2026-01-01") == ("before", True)
     assert told(cutoff="2026-01-01", mask=["names", "dates", "scale"]) == ("before", False)
     assert told(cutoff="2026-01-01", mask=["names"]) == ("before", True)
+    assert told(model="fitted.npz") == (None, True)  # no language model, and what does it know?
     assert exposure_of(to_recipe()) == "after"
     assert exposure_of(recipe_of("demo")) is None
 

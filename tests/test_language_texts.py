@@ -28,12 +28,13 @@ from seawall.cli import app
 from seawall.conformance.texts import write_future_texts
 from seawall.engine.run import run
 from seawall.errors import AgentError, DataError, RecipeError
-from seawall.language.contamination import measure_contamination
+from seawall.language.contamination import _find_interval, measure_contamination
 from seawall.language.drill import CASES, WEIGHT, run_drill
 from seawall.language.endpoint import KEY_VARIABLE, URL_VARIABLE
 from seawall.language.masks import Mask, MaskTerms
 from seawall.language.windows import split_window
 from seawall.market.catalog import Catalog
+from seawall.market.series import Candles
 from seawall.market.texts import Texts, TextWindow, import_texts, read_texts, write_texts
 from seawall.observation import Observation
 from seawall.recipe import Recipe
@@ -63,9 +64,19 @@ def to_recipe(**parameters: object) -> Recipe:
     return Recipe.from_dict(values | {"agent": given | parameters})
 
 
+def wild_candles() -> Candles:
+    """Return the demo's bars on a walk of 2 % an hour: every part of it is much like the others."""
+    usual = world_of("demo").candles[SPOT]
+    steps = np.random.default_rng(3).normal(0.0, 0.02, len(usual))
+    close = 2_000.0 * np.exp(np.cumsum(steps))
+    opened = np.concatenate([close[:1], close[:-1]])
+    high, low = np.maximum(opened, close), np.minimum(opened, close)
+    return replace(usual, open=opened, high=high, low=low, close=close)
+
+
 def to_stored(**parameters: object) -> Recipe:
     """Return the same on candles that are stored, so that every part has the same past."""
-    candles = world_of("demo").candles[SPOT]
+    candles = wild_candles()
     Catalog().write(replace(candles, key=replace(candles.key, venue="stored")), fetched_ms=None)
     values = json.loads(to_recipe(**parameters).to_json())
     del values["market"]["crash"]
@@ -263,7 +274,7 @@ def remember(body: Body) -> Answer:
     symbol = first_symbol(body)
     if found is None or symbol != SPOT:
         return call(weigh(symbol, 0.5))
-    candles = world_of("demo").candles[SPOT]
+    candles = wild_candles()
     now_ms = to_time_ms(f"{found[1]}T{found[2]}")
     place = int(np.searchsorted(candles.time_ms, now_ms))
     later = min(place + 12, len(candles) - 1)
@@ -273,7 +284,8 @@ def remember(body: Body) -> Answer:
 def test_a_model_that_remembers_is_found_out(server: LanguageServer) -> None:
     """Its plain runs are better on average, and the interval lies above 0."""
     server.script = remember
-    found = measure_contamination(to_stored(), n_windows=4, n_masks=1)
+    recipe = to_stored(min_sleep="4h", max_sleep="4h")
+    found = measure_contamination(recipe, n_windows=6, n_masks=1)
     assert found.low > 0
     assert found.verdict.endswith("it remembers")
     assert found.exposure == "unknown"
@@ -294,6 +306,15 @@ def test_a_model_that_reasons_from_what_it_is_shown_has_no_gap(server: LanguageS
     assert [one.gap for one in found.windows] == [0.0] * 3
     assert (found.low, found.high) == (0.0, 0.0)
     assert "cannot be told apart" in found.verdict
+
+
+@pytest.mark.parametrize("n", [3, 4, 8, 15])
+def test_who_remembers_nothing_is_seldom_said_to_remember(n: int) -> None:
+    """2.5 % of the time on either side; a bootstrap of four windows says so one time in nine."""
+    gaps = np.random.default_rng(n).normal(size=(4_000, n))
+    bounds = np.array([_find_interval(row) for row in gaps])
+    assert np.mean(bounds[:, 0] > 0) == pytest.approx(0.025, abs=0.008)
+    assert np.mean(bounds[:, 1] < 0) == pytest.approx(0.025, abs=0.008)
 
 
 def test_few_windows_say_nothing_and_short_ones_are_refused(server: LanguageServer) -> None:

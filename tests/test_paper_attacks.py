@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -242,7 +243,30 @@ def _host_header(client: Any) -> None:
     client.fetch_time()
 
 
+def _private_adapter(client: Any) -> None:
+    client.session._adapter = HTTPAdapter()
+
+
+def _new_get_adapter(client: Any) -> None:
+    client.session.get_adapter = lambda _url: HTTPAdapter()
+
+
+def _session_guard(client: Any) -> None:
+    client.session.guard = Guard(venue=SHADOW)
+
+
+def _another_of_the_class(client: Any) -> None:
+    another = type(client)()  # as ccxt makes it, not through ``connect``
+    another.session.get(PRODUCTION)
+
+
+def _beneath_another(client: Any) -> None:
+    another = type(client)({"session": requests.Session()})
+    _original(another)(another, PRODUCTION)
+
+
 ATTACKS = [
+    _private_adapter, _new_get_adapter, _session_guard, _another_of_the_class, _beneath_another,
     _change_urls, _switch_back, _set_sandbox_off, _futures, _sapi, _fetch, _base_fetch, _session,
     _adapter, _pool, _proxied_pool, _environment_proxy,
     _mount, _adapters, _new_session, _hidden_session, _new_fetch, _sign,
@@ -369,7 +393,30 @@ async def _async_host(client: Any) -> None:
     await client.session.get(TESTNET, headers={"Host": "api.binance.com"})
 
 
+async def _async_context(client: Any) -> None:
+    client.open()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    await client.session.get(TESTNET, ssl=context)
+
+
+async def _async_other_name(client: Any) -> None:
+    client.open()
+    await client.session.get(TESTNET, server_hostname="api.binance.com")
+
+
+async def _async_guard(client: Any) -> None:
+    client.open()
+    client.session.connector.guard = Guard(venue=SHADOW)
+
+
+async def _async_connect(client: Any) -> None:
+    client.open()
+    client.session.connector.connect = aiohttp.TCPConnector.connect
+
+
 ASYNC_ATTACKS = [
+    _async_context, _async_other_name, _async_guard, _async_connect,
     _async_urls, _async_fetch, _async_base_fetch, _async_session, _async_proxy,
     _async_https_proxy, _async_aiohttp_proxy, _async_socks, _async_unverified, _async_socket,
     _async_new_session, _async_host,

@@ -112,11 +112,12 @@ class _Session:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        self.time_ms = 7_000 if answer is None else answer
         return self
 
     def json(self) -> dict[str, int]:
         """Return a time."""
-        return {"serverTime": 7_000}
+        return {"serverTime": self.time_ms}
 
 
 def test_an_asked_clock_keeps_the_last_answer() -> None:
@@ -125,6 +126,24 @@ def test_an_asked_clock_keeps_the_last_answer() -> None:
     assert clock() == clock() == 7_000
     with pytest.raises(PaperError, match="seawall sandbox"):
         AskedClock(_Session(OSError("away")), "http://127.0.0.1:1/api/v3/time")()
+
+
+def test_a_local_exchange_that_is_silent_or_new_is_told() -> None:
+    """Its time stands still, or went back by more than a skew: why is said until it passes."""
+    clock = AskedClock(_Session(900_000, OSError("away"), 880_000, 100_000, 101_000, 900_001), "http://x/")
+    clock()
+    assert clock.fault == ""
+    clock()
+    assert "does not tell its time" in clock.fault
+    clock()
+    assert clock.fault == ""  # twenty seconds back: a skew
+    clock()
+    assert "went back, nothing is decided before 1970-01-01 00:15" in clock.fault
+    said = clock.fault
+    clock()
+    assert clock.fault == said  # noted once, not at each look
+    clock()
+    assert clock.fault == ""
 
 
 def test_log_lines_are_json_without_secrets(tmp_path: Path) -> None:

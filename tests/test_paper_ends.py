@@ -188,6 +188,7 @@ def test_the_second_ctrl_c_ends_at_once(tmp_path: Path, capfd: pytest.CaptureFix
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
         switch.listen()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         os.kill(os.getpid(), signal.SIGINT)

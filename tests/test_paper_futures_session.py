@@ -14,10 +14,13 @@ from sandbox_clients import usdm_client
 from seawall.action import Cancel, Order, TargetWeight
 from seawall.errors import RecipeError
 from seawall.observation import Observation
+from seawall.paper import opening_sandbox
 from seawall.paper.errors import GuardRefused, NotReconciled, PaperError
+from seawall.paper.futures_opening import set_contracts
 from seawall.paper.journal import PaperJournal
 from seawall.paper.kill_switch import KillSwitch
 from seawall.paper.limits import Limits
+from seawall.paper.outcome import session_result
 from seawall.paper.places import JOURNAL, SWITCH
 from seawall.paper.plan import Plan
 from seawall.paper.record import Record
@@ -270,6 +273,26 @@ def test_a_position_is_never_opened_silently(thread: ServerThread, tmp_path: Pat
     run.go(2, agent=Scripted())  # it is there now: nothing has to be said
     record = finish(run)
     assert len(record.journal.orders()) == 1
+    record.journal.close()
+
+
+def test_what_a_start_opened_late_is_what_it_began_with(
+    thread: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened after the first bar had begun, the position is in the start, and no fill of it."""
+
+    def slow(*asked: Any) -> None:
+        thread.step(2 * MINUTE_MS)
+        set_contracts(*asked)
+
+    monkeypatch.setattr(opening_sandbox, "set_contracts", slow)
+    run = session(thread, tmp_path, GUARDING)
+    run.go(5, agent=Scripted(), opens=True)
+    record = finish(run)
+    result = session_result(record)
+    assert len(record.journal.fills()) == 1
+    assert len(result.fills) == 0
+    assert result.parts["trading_fees"] == 0.0
     record.journal.close()
 
 

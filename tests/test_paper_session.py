@@ -12,10 +12,11 @@ from paper_sessions import FREE, RECIPE, Run, keys
 from sandbox_clients import KEY, SECRET, exchange, spot_client, wavy
 
 from seawall.action import Cancel, Order
-from seawall.agent import Decision, Wake
+from seawall.agent import Decision, Thinking, Wake
 from seawall.errors import RecipeError
 from seawall.market.series import SeriesKey
 from seawall.observation import Observation
+from seawall.paper import opening_sandbox
 from seawall.paper.candles import Candle, CandleSource
 from seawall.paper.errors import AccountLocked, GuardRefused, NotReconciled, PaperError
 from seawall.paper.growing import GrowingMarket
@@ -23,8 +24,10 @@ from seawall.paper.journal import PaperJournal
 from seawall.paper.kill_switch import KillSwitch
 from seawall.paper.limits import Limits
 from seawall.paper.outcome import recorded_fills, session_result
+from seawall.paper.parity import replay
 from seawall.paper.places import JOURNAL, LOG, SWITCH
 from seawall.paper.plan import Plan
+from seawall.paper.reconcile import reconcile
 from seawall.paper.record import Record
 from seawall.paper.status import read_status
 from seawall.sandbox.server import Server, ServerThread
@@ -525,6 +528,55 @@ def test_a_session_has_a_result_like_a_backtest(
     assert result.counts["decisions"] == 30
     folder = result.save(tmp_path / "result")
     assert type(result).load(folder).metrics == result.metrics
+
+
+class _Thinker:
+    """Does nothing, and each time that costs a quarter."""
+
+    def decide(self, _observation: Any) -> Decision:
+        """Return the bill."""
+        thinking = Thinking(n_calls=1, input_tokens=10, output_tokens=1, cost=0.25, latency_ms=0)
+        return Decision(thinking=thinking)
+
+
+@pytest.mark.parametrize("style", ["shadow", "sandbox"])
+def test_thinking_is_off_the_result(
+    thread: ServerThread,
+    tmp_path: Path,
+    record: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    style: Any,
+) -> None:
+    """Five decisions at 0.25 are owed, off the equity from their time on, as in a backtest."""
+    keys(monkeypatch)
+    Run(thread, tmp_path / "session", style=style).go(5, agent=_Thinker())
+    book = record(tmp_path / "session")
+    result = session_result(book)
+    assert result.metrics.thinking == 1.25
+    equity = result.equity.equity.to_numpy()
+    told = np.array([value[1] for value in book.journal.values(1)])  # a venue's, without it
+    owed = np.array([0.5, 0.75, 1.0, 1.25])
+    assert equity[1:] == pytest.approx(told[1:] - owed, rel=1e-12)
+    parity = replay(book, agent=_Thinker())
+    assert parity.replayed_equity == pytest.approx(parity.equity)
+
+
+def test_a_bar_that_closes_while_a_session_opens_is_traded(
+    thread: ServerThread, tmp_path: Path, record: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for at it is sent: only the warm-up is seen and not traded."""
+
+    def slow(*asked: Any, **named: Any) -> Any:
+        thread.step(2 * MINUTE_MS)
+        return reconcile(*asked, **named)
+
+    keys(monkeypatch)
+    monkeypatch.setattr(opening_sandbox, "reconcile", slow)
+    agent = Scripted(bid(1_900.0))
+    Run(thread, tmp_path / "session", style="sandbox").go(4, agent=agent)
+    journal = record(tmp_path / "session").journal
+    assert journal.notes("refused") == []
+    assert len(journal.orders()) == 1
 
 
 def test_a_recipe_that_cannot_be_run_live_is_refused(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     [
         (GUARD, 30, 1),
         (CARRY, 20, 2),
-        pytest.param(FUTURES, 45, 2, marks=pytest.mark.slow),
+        (FUTURES, 30, 1),
     ],
     ids=["guard", "carry", "trade"],
 )

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from remote_runs import abstentions, reasons, spot
 from remote_servers import DRIP, HANG_UP, scripted, serving, usual
+from test_thinking import recipe_of, world_of
 
 from seawall.conformance.contract import check_contract
 from seawall.engine.components import make_agent
+from seawall.engine.lockstep import Lockstep
 from seawall.engine.run import run
 from seawall.errors import AgentError, AgentLost, RecipeError
 from seawall.recipe import Recipe
 from seawall.remote.form import PROTOCOL
 from seawall.remote.server import AgentServer
+from seawall.remote.wire import describe, describe_info, hello, question, write
 from seawall.result import Result
 from seawall.workspace import find_recipe
 
@@ -134,6 +137,36 @@ def test_a_server_refuses_what_is_no_message_in_one_line() -> None:
 
 
 # Foreign servers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("candles", "ETH/USDT", "time_ms"), [10**400] * 5),
+        (("candles", "ETH/USDT", "close"), [1.0]),
+        (("perpetual", "arrays", "tables"), [[[1.0]], [[1.0, 2.0]]]),
+        (("perpetual", "arrays", "account"), []),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_in_one_line(
+    where: tuple[str, ...], value: object
+) -> None:
+    """A ragged array or a number beyond all bounds is the sender's mistake, not a 500."""
+    recipe = recipe_of("futures_demo")
+    run = Lockstep(recipe, world_of("futures_demo"))
+    assert run.observation is not None
+    shown: Any = json.loads(write(describe(run.observation, run.info, bars=5)))
+    greeting = write(hello(describe_info(run.info)))
+    run.close()
+    part = shown
+    for key in where[:-1]:
+        part = part[key if key in part else next(iter(part))]
+    part[where[-1]] = value
+    with serving("buy_and_hold") as server:
+        assert post(server.url, greeting)[0] == 200
+        status, answer = post(server.url, write(question(1, shown)))
+    assert status == 400
+    assert "must fit" in answer["error"]
 
 
 def test_one_connection_serves_a_run() -> None:

@@ -14,6 +14,7 @@ from seawall.engine.components import make_agent
 from seawall.engine.run import run
 from seawall.errors import AgentError, AgentLost, RecipeError
 from seawall.recipe import Recipe
+from seawall.remote.stdio import Child
 
 
 def children() -> set[int]:
@@ -46,6 +47,7 @@ def test_a_child_is_asked_once_a_bar_and_ends_with_the_run() -> None:
         ("wrong symbol", "there is no symbol 'DOGE/USDT'"),
         ("typo", "targt: Extra inputs are not permitted"),
         ("error", "I have no idea"),
+        ("deep", "recursion limit exceeded"),
     ],
 )
 def test_what_is_no_answer_is_an_abstention_with_what_was_said(fault: str, said: str) -> None:
@@ -62,6 +64,22 @@ def test_chatter_on_stdout_costs_one_decision() -> None:
     result = run_child("chatter")
     (why,) = abstentions(result)
     assert "it is 'a warning'" in why
+
+
+def test_a_child_that_floods_is_late_like_any_other() -> None:
+    """Answers to old questions without an end: there is always something to read, and no answer."""
+    result = run_child("flood", timeout_ms=300)
+    assert abstentions(result) == ["no answer within timeout_ms = 300"] * 3
+    assert result.counts["decision"] == result.counts["decisions"] - 3
+
+
+def test_words_without_an_end_do_not_hold_up_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three megabytes on stderr before the answer: passed on in parts, and not byte by byte."""
+    result = run_child("endless words")
+    assert abstentions(result) == []
+    parts = capsys.readouterr().err.splitlines()
+    assert sum(part.count("x") for part in parts) == 3_000_000
+    assert max(map(len, parts)) < 100_000
 
 
 def test_a_late_answer_is_an_abstention_and_is_not_taken_for_the_next() -> None:
@@ -126,6 +144,16 @@ def test_a_handshake_of_garbage_stops_the_run() -> None:
     agent = {"name": "agents.stdio", "command": ["echo", "hello there"]}
     with pytest.raises(AgentError, match="it is 'hello there'"):
         run(spot(agent))
+
+
+def test_what_a_program_said_before_it_ended_is_its_handshake() -> None:
+    """It has gone before the hello could be written: its line is there all the same."""
+    way = Child(["echo", "hello there"])
+    way.open()
+    assert way._running is not None
+    way._running._process.wait()
+    assert way.ask(b"hello", 0, 20.0) == b"hello there"
+    way.close()
 
 
 def test_a_program_that_is_not_there_stops_the_run() -> None:

@@ -2,20 +2,25 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from tournament_worlds import make_catalog, make_league, make_windows, play, recipe_of
 
 import seawall.agents
+from seawall import workspace
 from seawall.errors import RecipeError, ResultError
 from seawall.sources import find_sources
+from seawall.tournament import cells
 from seawall.tournament.across import find_periods
 from seawall.tournament.cells import Cell, Task
+from seawall.tournament.processes import ProcessRunner
 from seawall.tournament.runner import HereRunner
-from seawall.tournament.standings import stand
+from seawall.tournament.standings import concordance, stand
 from seawall.tournament.store import CellStore
 from seawall.tournament.words import find_notes, strain_rows
 from seawall.trial_ledger import to_trial
@@ -42,9 +47,9 @@ def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def task_of(folder: Path, agent: dict[str, object]) -> Task:
+def task_of(folder: Path, agent: Mapping[str, object]) -> Task:
     """Return a cell of an agent."""
-    values = {**json.loads(recipe_of(folder).to_json()), "agent": agent}
+    values = {**json.loads(recipe_of(folder).to_json()), "agent": dict(agent)}
     return Task(
         window="long", agent="x", seed=1, recipe=json.dumps(values),
         catalog=str(make_catalog(folder).root),
@@ -58,7 +63,7 @@ def test_code_that_an_agent_names_or_imports_is_part_of_the_cell(
     (agents / "_mine_base.py").write_text("A = 1\n")
     (agents / "mine_one.py").write_text("from ._mine_base import A\n")
     (agents / "mine_two.py").write_text("EXPERTS = ('agents.mine_one', 'cash')\n")
-    told = {
+    told: dict[str, dict[str, object]] = {
         "direct": {"name": "agents.mine_one"},
         "default": {"name": "agents.mine_two"},
         "listed": {"name": "agents.expert_weights", "experts": ["mine_one{x=0.5}", "cash"]},
@@ -71,6 +76,23 @@ def test_code_that_an_agent_names_or_imports_is_part_of_the_cell(
         assert find_sources({"agent": agent}) != before[way], way
     assert find_sources({"agent": {"name": "agents.rsi"}}) == other
     assert task_of(tmp_path, told["direct"]).key != task_of(tmp_path, {"name": "agents.rsi"}).key
+
+
+def test_a_file_that_a_parameter_names_is_part_of_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy lies beside the recipe, or in the workspace: trained anew it is another cell."""
+    work, home = tmp_path / "work", tmp_path / "home"
+    for folder in (work, home):
+        folder.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(workspace, "WORKSPACE", home)
+    agent = {"name": "agents.policy", "path": "policy.zip"}
+    seen = [find_sources({"agent": agent})]
+    for folder, content in ((home, "one"), (home, "two"), (work, "three")):
+        (folder / "policy.zip").write_text(content)
+        seen.append(find_sources({"agent": agent}))
+    assert len({tuple(found) for found in seen}) == 4
 
 
 def test_an_agent_that_was_edited_is_a_new_trial(agents: Path, tmp_path: Path) -> None:
@@ -270,3 +292,34 @@ def test_a_file_where_the_folder_should_be_is_said_before_anything_is_played(
     with pytest.raises(ResultError, match="cannot be written"):
         play(tmp_path, make_league(tmp_path), runner=runner)
     assert runner.given == []
+
+
+def test_every_file_that_is_counted_is_there() -> None:
+    """A file that was renamed would be counted no more, and what it changes would not show."""
+    root = Path(seawall.__file__).parent
+    assert [name for name in cells._COUNTED if not (root / name).is_file()] == []
+    assert [name for name in cells._APART if not (root / name).is_dir()] == []
+
+
+def test_who_has_no_rank_takes_no_order_from_the_others() -> None:
+    """Kendall's W of two equal rows is 1, beside a column that failed everywhere too."""
+    ranks = pd.DataFrame({"a": [1.0, 1.0], "b": [2.0, 2.0], "failed": [np.nan, np.nan]})
+    assert concordance(ranks) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("n", "limit_s"), [(0, None), (1, 0.5)])
+def test_processes_that_cannot_be_are_refused(n: int, limit_s: float | None) -> None:
+    """No process, or no time, plays nothing."""
+    with pytest.raises(RecipeError, match="leave them out"):
+        ProcessRunner(n, limit_s=limit_s)
+
+
+def test_enough_periods_and_signs_tell_an_agent_apart(tmp_path: Path) -> None:
+    """Ahead in 8 of 8 periods is told apart among 2 agents, 5 of 5 is not; nor among 100."""
+    played, ledger = play(tmp_path, make_league(tmp_path, agents=["sma_cross"], oracle=False))
+    one = stand(played, ledger).across[-1]
+    ahead = replace(one, low=0.01, high=0.05, n_ahead=8, n_behind=0, chance=2 / 2**8, n_compared=2)
+    assert ahead.is_told_apart
+    assert not replace(ahead, chance=2 / 2**5).is_told_apart
+    assert not replace(ahead, n_compared=100).is_told_apart
+    assert not replace(ahead, low=-0.01).is_told_apart

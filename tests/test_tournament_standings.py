@@ -133,8 +133,9 @@ def test_a_model_that_may_have_read_of_a_window_is_not_ranked_there(
     verdicts = found.spans[0].verdicts
     assert verdicts is not None
     assert "sma_cross" not in {one.name for one in verdicts.agents}
-    assert np.isnan(found.ranks.loc["long", "sma_cross"])
-    assert np.isfinite(found.ranks.loc["first", "sma_cross"])
+    ranks = found.ranks["sma_cross"].astype(np.float64)
+    assert np.isnan(ranks["long"])
+    assert np.isfinite(ranks["first"])
     assert "sma_cross is not ranked in long: it may be remembered" in find_notes(found)
     short = stand(played, ledger).across
     monkeypatch.setattr(module, "refuse_rank", lambda _: "it may be remembered")

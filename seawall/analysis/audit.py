@@ -122,13 +122,20 @@ def _check_fills(result: Result) -> Iterator[Finding]:
     ledger, fills = result.ledger, result.fills
     for kind, column in (("fee", "fee"), ("slippage", "slippage")):
         booked = -ledger.loc[ledger["kind"] == kind, "amount"].to_numpy(dtype=np.float64)
-        due = fills[column].to_numpy(dtype=np.float64)
+        own = fills
+        if kind == "slippage":  # of a contract it is in the gains: nothing is bought for money
+            own = fills[[not is_perpetual(symbol) for symbol in fills["symbol"]]]
+        due = own[column].to_numpy(dtype=np.float64)
         due = due[due != 0.0]
         if result.recipe.execution.fills == "stock" and kind == "slippage":
             continue
-        row = _first_difference(booked, due)
-        if row is not None:
+        place = _first_difference(booked, due)
+        if place is not None:
+            rows = own.index[own[column] != 0.0].tolist()
+            row = int(rows[place]) if place < len(rows) else -1
             text = f"fill {row}: the {kind} of the fills and of the ledger differ"
+            if row < 0:
+                text = f"the ledger has a {kind} that no fill has"
             yield Finding(row=row, rule="fills", text=text)
 
 

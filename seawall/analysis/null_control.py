@@ -26,6 +26,7 @@ from seawall.analysis.curves import family_of, to_period_returns
 from seawall.analysis.seeds import MIN_SEEDS
 from seawall.analysis.statistics import CONFIDENCE, N_RESAMPLES
 from seawall.analysis.verdicts import Verdicts, judge
+from seawall.analysis.workers import watch_parent
 from seawall.engine.compiled import random_weights, run_weights
 from seawall.engine.components import make_agent
 from seawall.engine.run import play_once
@@ -129,8 +130,8 @@ def run_null_control(
         found = [judge_one(one) for one in seeds]
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
-            found = list(pool.map(judge_one, seeds, chunksize=8))
+        with ProcessPoolExecutor(n_processes, mp_context=context, initializer=watch_parent) as pool:
+            found = list(pool.map(judge_one, seeds))
     pairs = list(zip(seeds, found, strict=True))
     return NullControl(
         n_leagues=n_leagues,

@@ -94,9 +94,13 @@ def escape(value: object) -> str:
 
 
 def plot_text(value: object) -> str:
-    """Return text for a figure: plotly reads a few HTML tags, so they are escaped; cut if long."""
+    """Return text for a figure: plotly reads a few HTML tags, so they are escaped; cut if long.
+
+    Quotes stay: plotly would show what stands for them, and the text is in no attribute.
+    """
     text = " ".join(str(value).split())
-    return escape(text if len(text) <= _MAX_PLOT_TEXT else text[: _MAX_PLOT_TEXT - 1] + "…")
+    text = text if len(text) <= _MAX_PLOT_TEXT else text[: _MAX_PLOT_TEXT - 1] + "…"
+    return html.escape(text, quote=False)
 
 
 def to_json(value: object) -> str:

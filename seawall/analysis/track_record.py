@@ -3,7 +3,8 @@
 A track record is a CSV file with the columns ``date, action, symbol, quantity, price, cash,
 holdings``; cash and holdings are those *after* the action. An action is buy, sell, hold, deposit or
 withdraw; what is deposited or withdrawn is cash where its symbol is nothing that is held.
-``holdings`` is the quantity of the row's symbol, or JSON of quantities by symbol. Columns
+``holdings`` is the quantity of the row's symbol, or JSON of quantities by symbol: then of all that
+is held. Columns
 ``fee`` (quote units) and ``equity`` (after the action) are checked where they are there.
 
 Checked of each row, in this order:
@@ -200,7 +201,8 @@ def _check_row(row: Row, books: _Books, rate: float) -> Iterator[Finding]:
         if held < -TOLERANCE:
             yield Finding(row=row.number, rule="holdings", text=f"{symbol} is below 0: {held:g}")
     if row.equity is not None:
-        after = _Books(cash=row.cash, holdings={**books.holdings, **row.holdings},
+        kept = {} if row.is_whole else books.holdings
+        after = _Books(cash=row.cash, holdings={**kept, **row.holdings},
                        prices=dict(books.prices))  # fmt: skip
         _see_price(after, row)
         if abs(after.equity - row.equity) > _slack(row.equity):
@@ -209,7 +211,9 @@ def _check_row(row: Row, books: _Books, rate: float) -> Iterator[Finding]:
 
 
 def _check_holdings(row: Row, books: _Books) -> Iterator[Finding]:
-    for symbol in sorted({*row.holdings, *([row.symbol] if row.action in TRADES else [])}):
+    traded = [row.symbol] if row.action in TRADES else []
+    missing = [symbol for symbol, held in books.holdings.items() if held] if row.is_whole else []
+    for symbol in sorted({*row.holdings, *traded, *missing}):
         moved = _signed(row) if symbol == row.symbol else 0.0
         due = books.holdings.get(symbol, 0.0) + moved
         found = row.holdings.get(symbol, 0.0)
@@ -243,7 +247,8 @@ def _check_cash(row: Row, books: _Books, rate: float) -> Iterator[Finding]:
             row=row.number,
             rule="cash",
             text=f"cash should be {due:,.2f} before the fee, is {row.cash:,.2f}: a fee of "
-            f"{fee:,.2f} on {notional:,.2f}, where {rate:.2%} is usual",
+            f"{fee:,.2f} on {notional:,.2f}, where {f'{rate:.2%}' if isfinite(rate) else 'none'} "
+            "is usual",
         )
 
 
@@ -254,6 +259,8 @@ def _slack(amount: float) -> float:
 def _take(books: _Books, row: Row) -> None:
     """Go on from what the row says."""
     books.cash = row.cash
+    if row.is_whole:
+        books.holdings.clear()
     books.holdings.update(row.holdings)
     if row.action in TRADES:
         books.holdings[row.symbol] = row.holdings.get(row.symbol, 0.0)

@@ -19,7 +19,10 @@ NEEDED = ("date", "action", "symbol", "quantity", "price", "cash", "holdings")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row of a track record, as it says."""
+    """One row of a track record, as it says; ``number``: its line in the file, its last if several.
+
+    ``is_whole``: its holdings are stated by symbol, so that what is left out is gone.
+    """
 
     number: int
     time_ms: int
@@ -31,11 +34,12 @@ class Row:
     holdings: Mapping[str, float]
     fee: float | None = None
     equity: float | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One row that does not add up: its number in the file, the rule, and what is wrong."""
+    """One row that does not add up: its line in the file, the rule, and what is wrong."""
 
     row: int
     rule: str
@@ -61,7 +65,8 @@ def read_rows(path: Path) -> tuple[list[Row], list[Finding]]:
                     f"{', '.join(missing)}: rename or add them"
                 )
             reader.fieldnames = names
-            for number, values in enumerate(reader, start=2):
+            for values in reader:
+                number = reader.line_num
                 last_ms = rows[-1].time_ms if rows else None
                 try:
                     rows.append(_to_row(number, values, last_ms))
@@ -85,10 +90,11 @@ def _to_row(number: int, values: Mapping[str, str | None], last_ms: int | None) 
     if quantity < 0 or price < 0:
         raise ValueError(f"quantity and price are >= 0, are {quantity:g} and {price:g}")
     fee, equity = values.get("fee"), values.get("equity")
+    held = (values["holdings"] or "").strip()
     return Row(
         number=number, time_ms=time_ms, action=action, symbol=symbol, quantity=quantity,
         price=price, cash=_to_float("cash", values["cash"]),
-        holdings=_to_holdings(values["holdings"] or "", symbol),
+        holdings=_to_holdings(held, symbol), is_whole=held.startswith("{"),
         fee=_to_float("fee", fee) if fee else None,
         equity=_to_float("equity", equity) if equity else None,
     )  # fmt: skip
@@ -122,7 +128,6 @@ def _to_ms(text: str) -> int:
 
 
 def _to_holdings(text: str, symbol: str) -> dict[str, float]:
-    text = text.strip()
     if not text:
         return {}
     try:

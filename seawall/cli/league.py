@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 REPORT, SUMMARY = "report.html", "league.json"
 CELLS = "cells"
 _WIDE = 170  # columns of a terminal that whole tables fit in
+_NARROW = 100  # below, stresses are shown in several tables
+_AT_ONCE = 3
 _MIN_AGENTS = 5
-_SPAN = ("agent", "rank", "total return", "more than the best benchmark", "beats all", "p",
+_SPAN = ("agent", "rank", "total return", "more than the best benchmark", "beats all",
          "deflated")  # fmt: skip
 _ACROSS = ("agent", "mean rank", "mean return", "over the best benchmark", "95 % interval",
            "told apart")  # fmt: skip
@@ -118,10 +120,19 @@ def _print(standings: "Standings") -> None:
     title = "short windows, in pairs" if standings.has_short else "all windows, in pairs"
     screen.print_table(title, *_fit(across_rows(standings), _ACROSS))
     if standings.strains:
-        title = "mean return, and the points that stress adds or takes"
-        screen.print_table(title, *strain_rows(standings))
+        _print_strains(strain_rows(standings))
     for note in find_notes(standings):
         screen.say(note)
+
+
+def _print_strains(rows: "Rows") -> None:
+    from seawall.tournament.words import choose
+
+    who, plain, *stresses = rows[0]
+    n = _AT_ONCE if screen.out.width < _NARROW else len(stresses)
+    for first in range(0, len(stresses), n):
+        shown = choose(rows, (who, plain, *stresses[first : first + n]))
+        screen.print_table("mean return, and the points that stress adds or takes", *shown)
 
 
 def _fit(rows: "Rows", names: tuple[str, ...]) -> "Rows":

@@ -55,11 +55,18 @@ def write_json(value: object, path: Path) -> Path:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout: text to the left, numbers to the right."""
+    """Write a table to stdout: text to the left, numbers to the right; no number is ever cut."""
     out.print(Text(title, style="bold"), soft_wrap=True)
     table = Table(header_style="bold")
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    if sum(widths) + 3 * len(widths) + 1 > out.width:  # heads give way before numbers do
+        header = [header[0], *(name.replace(" ", "\n") for name in header[1:])]
     for place, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if place == 0 or name in TEXTS else "right")
+        if place == 0 or name in TEXTS:
+            table.add_column(escape(name), justify="left", overflow="fold")
+        else:
+            width = max((len(row[place]) for row in rows), default=0)
+            table.add_column(escape(name), justify="right", min_width=width)
     for row in rows:
         table.add_row(*(Text(cell, no_wrap=place > 0) for place, cell in enumerate(row)))
     out.print(table)

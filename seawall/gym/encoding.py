@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seawall.agent import AgentInfo, Answer
-from seawall.errors import RecipeError
+from seawall.errors import AgentError, RecipeError
 from seawall.loan_view import LoanView
 from seawall.observation import Observation
 from seawall.perpetual_view import PerpetualView
@@ -117,11 +117,19 @@ class Encoding:
         return features
 
     def decode(self, action: Step, observation: Observation) -> Answer:
-        """Return the answer that an action stands for."""
+        """Return the answer that an action stands for.
+
+        Raises:
+            AgentError: it is none of the action space.
+        """
         if self.levels:
             place = int(np.asarray(action).item())
+            if not 0 <= place <= len(self.levels):  # -1 would be the last one
+                raise AgentError(f"an action must be 0 to {len(self.levels)}, is {place}")
             return self.levels[place - 1] if place else None
         numbers = np.clip(np.asarray(action, dtype=np.float64).ravel(), -1.0, 1.0)
+        if len(numbers) != self.n_numbers:
+            raise AgentError(f"an action must have {self.n_numbers} numbers, has {len(numbers)}")
         if self.kind == "signed_weights":
             return self._to_weights(numbers, observation)
         shares = (numbers + 1.0) / 2.0

@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -101,12 +101,12 @@ class Cassette:
                 f"a replay needs a cassette, there is no {path}: record one with "
                 'agent.mode = "record", a key and an endpoint'
             )
-        try:
-            if mode != "replay":
+        if mode != "replay":
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._check()
-        except (OSError, sqlite3.Error) as error:
-            raise _unusable(path, error) from None
+            except OSError as error:
+                raise _unusable(path, error) from None
+        self._check()
 
     def ask(self, request: Request, call: Call) -> Reply:
         """Return what came back of a request: recorded, or by ``call`` and then recorded.
@@ -130,7 +130,7 @@ class Cassette:
         Raises:
             RecordingError: a row is damaged.
         """
-        with closing(self._open()) as connection:
+        with self._opened() as connection:
             found = connection.execute(
                 "SELECT key, number, model, prompt, request, reply, recorded_ms, digest "
                 "FROM calls ORDER BY recorded_ms, key, number"
@@ -158,16 +158,25 @@ class Cassette:
     @property
     def label(self) -> str:
         """What has to be said wherever its numbers are shown; ``""``: nothing."""
-        with closing(self._open()) as connection:
+        with self._opened() as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = 'label'").fetchone()
         return "" if row is None else str(row[0])
 
     def set_label(self, label: str) -> None:
         """Say what has to be told of the recording, such as ``"scripted"``."""
-        with closing(self._open()) as connection, connection:
+        with self._opened() as connection, connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('label', ?)", (label,))
 
     # The file -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; whatever SQLite finds wrong with the file is one kind of error."""
+        try:
+            with closing(self._open()) as connection:
+                yield connection
+        except (OSError, sqlite3.Error, UnicodeError) as error:
+            raise _unusable(self.path, error) from None
 
     def _open(self) -> sqlite3.Connection:
         """Return a connection; a replay can neither write nor make the file."""
@@ -181,7 +190,7 @@ class Cassette:
         return connection
 
     def _check(self) -> None:
-        with closing(self._open()) as connection:
+        with self._opened() as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             if tables and "meta" not in tables:
                 raise RecordingError(
@@ -199,15 +208,12 @@ class Cassette:
             )
 
     def _find(self, key: str, number: int) -> Reply | None:
-        try:
-            with closing(self._open()) as connection:
-                found = connection.execute(
-                    "SELECT key, number, model, prompt, request, reply, recorded_ms, digest "
-                    "FROM calls WHERE key = ? AND number = ?",
-                    (key, number),
-                ).fetchone()
-        except sqlite3.Error as error:
-            raise _unusable(self.path, error) from None
+        with self._opened() as connection:
+            found = connection.execute(
+                "SELECT key, number, model, prompt, request, reply, recorded_ms, digest "
+                "FROM calls WHERE key = ? AND number = ?",
+                (key, number),
+            ).fetchone()
         if found is None:
             return None
         *row, digest = found
@@ -221,14 +227,11 @@ class Cassette:
             self._now_ms(),
         )  # fmt: skip
         how = "REPLACE" if self.mode == "refresh" else "IGNORE"
-        try:
-            with closing(self._open()) as connection, connection:
-                connection.execute(
-                    f"INSERT OR {how} INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - two words of our own
-                    (*row, _digest(row)),
-                )
-        except sqlite3.Error as error:
-            raise _unusable(self.path, error) from None
+        with self._opened() as connection, connection:
+            connection.execute(
+                f"INSERT OR {how} INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - two words of our own
+                (*row, _digest(row)),
+            )
         found = self._find(request.key, number)
         if found is None:
             raise RecordingError(
@@ -276,8 +279,8 @@ def _digest(row: tuple[object, ...]) -> str:
 
 def _unusable(path: Path, error: Exception) -> RecordingError:
     return RecordingError(
-        f"a cassette must be a readable SQLite file, {path} is not ({error}): check the folder, "
-        "or record it again under another name"
+        f"a cassette must be a readable SQLite file, {path} is not ({error!s:.90}): check the "
+        "folder, or record it again under another name"
     )
 
 

@@ -12,6 +12,7 @@ from seawall.recipe import SIMULATED, Recipe
 from seawall.units import to_time_ms
 
 Exposure = Literal["after", "before", "across", "unknown"]
+FITTED = ".npz"  # how the file of a model ends that an agent has fitted
 _WORDS: dict[Exposure, str] = {
     "before": "the window lies before the model's training cutoff of {day}: it may be remembered",
     "across": "the window begins before the model's training cutoff of {day}: it may be remembered",
@@ -41,10 +42,12 @@ def find_exposure(since_ms: int, until_ms: int, cutoff: str) -> Exposure:
 def exposure_of(recipe: Recipe) -> Exposure | None:
     """Return where a recipe's window lies by its model's cutoff; ``None``: it names no model.
 
-    An agent is taken for a language model where its parameters name a ``model``.
+    An agent is taken for a language model where its parameters name a ``model`` that is no file of
+    one that was fitted here.
     """
     parameters = recipe.agent.parameters if recipe.agent is not None else {}
-    if not parameters.get("model"):
+    model = parameters.get("model")
+    if not model or str(model).endswith(FITTED):
         return None
     cutoff = parameters.get("cutoff", "")
     if not isinstance(cutoff, str):
@@ -63,12 +66,18 @@ def refuse_rank(recipe: Recipe) -> str:
     """Return why a recipe's result must not be ranked with others, or ``""``.
 
     A model that may have read about the window is ranked only where it saw neither the market's
-    name nor its dates.
+    name nor its dates; one from a file may have been fitted on any window that was recorded.
     """
+    parameters = recipe.agent.parameters if recipe.agent is not None else {}
+    if str(parameters.get("model", "")).endswith(FITTED) and recipe.market.venue != SIMULATED:
+        return (
+            "its model comes from a file, which may have been fitted on the window: leave out "
+            "agent.model, so that it is fitted inside the run"
+        )
     exposure = exposure_of(recipe)
     if exposure in (None, "after"):
         return ""
-    mask = recipe.agent.parameters.get("mask", ()) if recipe.agent is not None else ()
+    mask = parameters.get("mask", ())
     if isinstance(mask, (list, tuple)) and {"names", "dates", "scale"} <= set(mask):
         return ""
     return (

@@ -11,10 +11,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
+from threading import Thread
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import requests
 
@@ -28,6 +30,9 @@ MOST_TRIES = 3
 _LONGEST_WAIT = 30.0  # seconds between two tries
 _LARGEST_BODY, _CHUNK = 4 << 20, 64 << 10
 _BUSY, _SERVER_ERROR, _MOVED = 429, 500, 300
+_MOST_TOKENS = 10**9  # of one answer: who says more has not counted
+
+_Sent = tuple[Reply, float | None]  # a reply, and the seconds until another try; None: no more
 
 
 class _Key(requests.auth.AuthBase):
@@ -40,6 +45,10 @@ class _Key(requests.auth.AuthBase):
         if self.__value:
             request.headers["Authorization"] = f"Bearer {self.__value}"
         return request
+
+    def cut_out(self, body: bytes) -> bytes:
+        """Return a body without the key, which some endpoints repeat in what they say."""
+        return body.replace(self.__value.encode(), b"***") if self.__value else body
 
     def __repr__(self) -> str:
         return "_Key(***)"
@@ -66,7 +75,7 @@ class Endpoint:
         sleep: waits between two tries, seconds.
 
     Raises:
-        RecordingError: the address is none, or would carry the key in the clear.
+        RecordingError: the address is none, or would carry the key in the clear; the key is none.
     """
 
     def __init__(
@@ -77,18 +86,14 @@ class Endpoint:
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        is_near = parts.hostname in LOOPBACK
-        if not parts.hostname or parts.scheme not in (("https", "http") if is_near else ("https",)):
-            raise RecordingError(
-                f"{URL_VARIABLE} must be an https address (http on this machine only), is none: "
-                "set it to the base of the API, up to /v1"
-            )
-        self._url = url.rstrip("/") + "/chat/completions"
-        self._auth = _Key(key)
+        parts = _split_url(url)
+        path = parts.path.rstrip("/") + "/chat/completions"
+        self._url = urlunsplit(parts._replace(path=path, fragment=""))
+        self._auth = _Key(_check_key(key))
         self._patience = patience or Patience()
         self._sleep = sleep
         self._session = requests.Session()
+        self._session.trust_env = parts.scheme == "https"  # else a proxy would read the key
         self._has_answered = False
 
     def __call__(self, request: Request) -> Reply:
@@ -116,8 +121,26 @@ class Endpoint:
                 self._sleep(min(wait or 2.0**attempt, _LONGEST_WAIT))
         return reply
 
-    def _send(self, request: Request) -> tuple[Reply, float | None]:
-        """Return a reply, and how many seconds to wait before another try; ``None``: no more."""
+    def _send(self, request: Request) -> _Sent:
+        """Return what comes of one try, or that it is late.
+
+        A socket's own timeout begins anew with each byte, so that a slow drip would never end:
+        the exchange has a thread of its own, which is left to itself where it is late.
+        """
+        sent: Future[_Sent] = Future()
+        Thread(target=self._fulfil, args=(sent, request), daemon=True).start()
+        try:
+            return sent.result(self._patience.timeout_s)
+        except TimeoutError:
+            return self._too_late(request), None
+
+    def _fulfil(self, sent: "Future[_Sent]", request: Request) -> None:
+        try:
+            sent.set_result(self._exchange(request))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is taken
+            sent.set_exception(error)
+
+    def _exchange(self, request: Request) -> _Sent:
         deadline = time.perf_counter() + self._patience.timeout_s
         try:
             with self._session.post(
@@ -145,9 +168,7 @@ class Endpoint:
         except requests.RequestException as error:
             return _failed(request, f"the request failed: {type(error).__name__}"), None
 
-    def _judge(
-        self, request: Request, answer: requests.Response, deadline: float
-    ) -> tuple[Reply, float | None]:
+    def _judge(self, request: Request, answer: requests.Response, deadline: float) -> _Sent:
         status = answer.status_code
         if status == _BUSY or status >= _SERVER_ERROR:
             return _failed(request, f"the endpoint said {status}"), _read_wait(answer)
@@ -165,9 +186,9 @@ class Endpoint:
                 return self._too_late(request), None
             if len(body) > _LARGEST_BODY:
                 return _failed(request, f"the body is larger than {_LARGEST_BODY:,} bytes"), None
-        return read_body(request, body), None
+        return read_body(request, self._auth.cut_out(body)), None
 
-    def _give_up(self, request: Request, why: str) -> tuple[Reply, float | None]:
+    def _give_up(self, request: Request, why: str) -> _Sent:
         """End the run where nothing has ever been answered; later it is a failure that may pass.
 
         Raises:
@@ -179,6 +200,34 @@ class Endpoint:
 
     def _too_late(self, request: Request) -> Reply:
         return _failed(request, f"no answer within {self._patience.timeout_s:g} s")
+
+
+def _split_url(url: str) -> SplitResult:
+    wrong = RecordingError(
+        f"{URL_VARIABLE} must be an https address (http on this machine only), is none: "
+        "set it to the base of the API, up to /v1"
+    )
+    try:
+        parts = urlsplit(url)
+        is_sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address in brackets that is none
+        raise wrong from None
+    schemes = ("https", "http") if parts.hostname in LOOPBACK else ("https",)
+    if not is_sound or parts.scheme not in schemes:
+        raise wrong
+    if parts.username is not None or parts.password is not None:
+        raise RecordingError(
+            f"{URL_VARIABLE} must hold no user and password, holds one: set {KEY_VARIABLE} instead"
+        )
+    return parts
+
+
+def _check_key(key: str) -> str:
+    if not (key.isascii() and key.isprintable()):  # an empty one is both
+        raise RecordingError(
+            f"{KEY_VARIABLE} must be printable ASCII, is not: copy it again, without line breaks"
+        )
+    return key
 
 
 def load_endpoint(
@@ -234,8 +283,9 @@ def read_body(request: Request, body: bytes) -> Reply:
 
 def _to_count(usage: object, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_count else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _MOST_TOKENS else None
 
 
 def _failed(request: Request, why: str) -> Reply:
@@ -246,9 +296,10 @@ def _failed(request: Request, why: str) -> Reply:
 def _read_wait(answer: requests.Response) -> float:
     """Return the seconds that a busy endpoint asks for; 0.0 where it asks for none."""
     try:
-        return max(float(answer.headers.get("Retry-After", "0")), 0.0)
+        wait = float(answer.headers.get("Retry-After", "0"))
     except ValueError:
         return 0.0
+    return max(wait, 0.0) if isfinite(wait) else 0.0
 
 
 def _is_refused(error: BaseException) -> bool:

@@ -117,6 +117,7 @@ class CandleGate:
     Attributes:
         last_fault: what the last call met; ``""`` where it went well.
         data_ms: when the latest candle that was released had closed; ``None`` before the first.
+        warm_ms: when the last one of the warm-up had closed; ``None`` where there was none.
     """
 
     def __init__(self, sources: Sequence[CandleSource], *, patience_ms: int = 30_000) -> None:
@@ -127,6 +128,7 @@ class CandleGate:
         self._late: dict[tuple[str, int], int] = {}
         self.last_fault = ""
         self.data_ms: int | None = None
+        self.warm_ms: int | None = None
 
     def warm_up(self, n: int) -> None:
         """Release the last ``n`` closed candles of each symbol.
@@ -136,6 +138,8 @@ class CandleGate:
         """
         for source in self._sources:
             self._ready[source.symbol].extend(source.history(n))
+        ends = [self.last_close(source.symbol) for source in self._sources]
+        self.warm_ms = max((end_ms for end_ms in ends if end_ms is not None), default=None)
 
     def put(
         self, symbol: str, candles: Sequence[Candle], late: Mapping[int, int] | None = None

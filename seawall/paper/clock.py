@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from seawall.paper.errors import PaperError
-from seawall.units import SECOND_MS
+from seawall.units import MINUTE_MS, SECOND_MS, to_time_text
 
 _MEASURE_SECONDS = 600.0
 _LEAP_SECONDS = 1.0
+_LEAP_MS = MINUTE_MS  # of our own exchange's clock; a script may skew it by seconds
 
 
 class WallClock:
@@ -66,11 +67,15 @@ class AskedClock:
     Args:
         session: the guarded session of a client.
         url: where the time is told.
+
+    Attributes:
+        fault: why its time stands still, ``""`` where it passes.
     """
 
     def __init__(self, session: Any, url: str) -> None:
         self._session, self._url = session, url
-        self._last_ms = 0
+        self._last_ms = self._latest_ms = 0
+        self.fault = ""
 
     def __call__(self) -> int:
         """Return the exchange's time in UTC milliseconds; the last one told while it is silent.
@@ -80,11 +85,20 @@ class AskedClock:
         """
         try:
             answer = self._session.get(self._url, timeout=5).json()
-            self._last_ms = int(answer["serverTime"])
+            told_ms = int(answer["serverTime"])
         except (OSError, ValueError, KeyError, TypeError):
+            self.fault = f"the exchange does not tell its time: {self._url}"
             if not self._last_ms:
                 raise PaperError(
                     f"the local exchange must tell its time, {self._url} does not: start it with "
                     "seawall sandbox"
                 ) from None
-        return self._last_ms
+            return self._last_ms
+        self._last_ms, self._latest_ms = told_ms, max(told_ms, self._latest_ms)
+        self.fault = ""
+        if told_ms < self._latest_ms - _LEAP_MS:  # another start of it: its accounts are new too
+            self.fault = (
+                f"the exchange's time went back, nothing is decided before "
+                f"{to_time_text(self._latest_ms)}: start it with --state to go on after that"
+            )
+        return told_ms

@@ -72,6 +72,10 @@ class GuardedClient:
 
 
 class _SyncClient(GuardedClient):
+    def __init__(self, config: Mapping[str, object] | None = None) -> None:
+        """Make the guarded session before ccxt would make its own, for whoever makes a client."""
+        super().__init__({**(config or {}), "session": GuardedSession(self.guard)})  # type: ignore[call-arg]
+
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Send a request that the guard admits."""
         self.check(url, method)
@@ -132,8 +136,6 @@ def connect(
     config = {"enableRateLimit": True, **venue.settings, **(settings or {}), **(credentials or {})}
     for name in ("session", "asyncio_loop", "sandbox", "verify", *_PINNED):
         config.pop(name, None)
-    if flavour == "sync":
-        config["session"] = GuardedSession(guard)
     client = kind(config)
     _switch(client, venue)
     client.options["maxRetriesOnFailure"] = 0  # an order whose answer was lost may be live

@@ -51,9 +51,10 @@ class LiveFeed(bt.feed.DataBase):
         return True
 
     def start(self) -> None:
-        """Begin: what has closed by now is warm-up."""
+        """Begin: the gate's warm-up is warm-up, or what has closed by now where it had none."""
         super().start()
-        self._began_ms = self._now()
+        warm_ms = self._gate.warm_ms
+        self._began_ms = self._now() if warm_ms is None else warm_ms
 
     def _load(self) -> bool | None:
         """Give the next candle; ``None``: there is none yet; false: there will be none."""

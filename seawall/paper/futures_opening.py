@@ -27,6 +27,7 @@ from seawall.perpetual_view import Contract
 from seawall.recipe import Recipe
 from seawall.units import BPS
 
+OPENED = "the recipe's position, --open"  # the reason of that order
 _NOTE, _SET_UP = "futures", "futures set up for"
 
 
@@ -173,7 +174,7 @@ def open_position(
         side="buy" if quantity > 0 else "sell",
         type="market",
         quantity=rounded,
-        reason="the recipe's position, --open",
+        reason=OPENED,
     )
     equity = book.asks.account().equity
     breach = keeper.check_order(intent, Exposure(price, 0.0, equity=equity), client.clock())

@@ -10,6 +10,7 @@ from seawall.engine.accounts import trace_account
 from seawall.engine.feed import resample
 from seawall.engine.outcome import Played, to_result
 from seawall.engine.perpetual.outcome import LIQUIDATION_RULE
+from seawall.engine.thinking import charge_curve
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
@@ -18,6 +19,7 @@ from seawall.market.series import Candles, SeriesKey
 from seawall.paper.candles import Candle
 from seawall.paper.errors import JournalError
 from seawall.paper.forced import is_forced
+from seawall.paper.futures_opening import OPENED
 from seawall.paper.futures_outcome import told_played
 from seawall.paper.futures_record import has_told_account
 from seawall.paper.order import TradeFill
@@ -30,10 +32,12 @@ from seawall.paper.shadow_world import Standing
 from seawall.paper.signals import LABEL, recorded_signals
 from seawall.recipe import Recipe
 from seawall.result import Result
+from seawall.strategy import Bill
 from seawall.units import split_symbol
 from seawall.venues.ledger import Entry, Ledger
 
 SOURCE = "recorded by a paper session"
+_NEVER_MS = 1 << 62
 _TOLD = ("fault", "paused", "ending", "difference", "refused", "rejected", "cancel", "fee",
          "liquidated", "margin call")  # fmt: skip
 
@@ -154,7 +158,7 @@ def recorded_fills(record: Record, run: SessionRun) -> list[Fill]:
     Raises:
         JournalError: another version wrote them.
     """
-    journal, since_ms = record.journal, run.setup.since_ms
+    journal = record.journal
     if run.setup.mode == "shadow":
         rows = [row for _, row in sorted(journal.events(FILL), key=_number_of)]
         if any(len(row) != len(Fill._fields) for row in rows):
@@ -162,10 +166,33 @@ def recorded_fills(record: Record, run: SessionRun) -> list[Fill]:
         return [Fill(*row) for row in rows]
     frame_ms = run.recipe.market.timeframe_ms
     ours = set(run.recipe.market.symbols)
+    since_ms = _find_counted(record, run)
     trades = [one for one in journal.fills(since_ms=since_ms) if one.symbol in ours]
     forced = {one.exchange_id for one in journal.orders() if is_forced(one)}
     fills = [_to_fill(one, frame_ms) for one in sorted(trades, key=lambda one: one.time_ms)]
     return [one._replace(rule=LIQUIDATION_RULE) if one.order_id in forced else one for one in fills]
+
+
+def recorded_bills(record: Record, run: SessionRun) -> list[Bill]:
+    """Return what the agent's thinking has cost, in order of time."""
+    return [
+        Bill(made.time_ms, made.decision.thinking.cost)
+        for made in record.decisions(run.numbers)
+        if made.decision.thinking is not None and made.decision.thinking.cost
+    ]
+
+
+def _find_counted(record: Record, run: SessionRun) -> int:
+    """Return from when on fills and incomes count, ms: what a start opened, it began with."""
+    starts = [row.started_ms for row in record.sessions() if row.number in run.numbers[:2]]
+    opened = {
+        one.exchange_id
+        for one in record.journal.orders()
+        if one.intent.reason == OPENED and starts[0] <= one.intent_ms < [*starts[1:], _NEVER_MS][0]
+    }
+    fills = record.journal.fills(since_ms=run.setup.since_ms)
+    times = [fill.time_ms + 1 for fill in fills if fill.exchange_order_id in opened]
+    return max([run.setup.since_ms, *times])
 
 
 def session_result(record: Record, number: int | None = None) -> Result:
@@ -177,37 +204,52 @@ def session_result(record: Record, number: int | None = None) -> Result:
     run = find_run(record, number)
     world = recorded_world(record, run)
     fills = recorded_fills(record, run)
-    setup = run.setup
-    played = (
-        _play(record, run, world, fills)
-        if setup.world
-        else Played(
-            curve=trace_account(world, fills, cash=setup.cash, held=setup.holdings, at_open=False),
-            fills=fills,
-            journal=recorded_entries(record, run, fills),
-            ledger=_to_ledger(run, fills),
-            held=setup.holdings,
-            n_decisions=len(record.decisions(run.numbers)),
-            n_ambiguous=sum(fill.is_ambiguous for fill in fills),
-        )
-    )
+    play = _play if run.setup.world else _spot
+    played = play(record, run, world, fills)
     result = to_result(run.recipe, world, played, played)
     told = (LABEL,) if run.recipe.market.signals else ()
     return replace(result, labels=(f"paper: {run.venue}", *told, *result.labels))
 
 
+def _spot(record: Record, run: SessionRun, world: World, fills: Sequence[Fill]) -> Played:
+    """Return what a session on spot alone has left."""
+    setup, bills = run.setup, recorded_bills(record, run)
+    curve = trace_account(world, fills, cash=setup.cash, held=setup.holdings, at_open=False)
+    return Played(
+        curve=charge_curve(curve, bills),
+        fills=fills,
+        journal=recorded_entries(record, run, fills),
+        ledger=_with_bills(_to_ledger(run, fills), bills, run),
+        held=setup.holdings,
+        n_decisions=len(record.decisions(run.numbers)),
+        n_ambiguous=sum(fill.is_ambiguous for fill in fills),
+        bills=bills,
+    )
+
+
 def _play(record: Record, run: SessionRun, world: World, fills: Sequence[Fill]) -> Played:
     """Return what a session with more venues than spot has left."""
-    if has_told_account(run.setup):
-        journal = recorded_entries(record, run, fills)
-        n_decisions = len(record.decisions(run.numbers))
-        return told_played(record, run.setup, world, fills, journal, n_decisions=n_decisions)
-    played = run_again(record, run.recipe, run.setup, world)
+    n_decisions = len(record.decisions(run.numbers))
+    journal = recorded_entries(record, run, fills)
+    if not has_told_account(run.setup):
+        played = run_again(record, run.recipe, run.setup, world)  # it charges as a backtest does
+        return replace(played, journal=journal, n_decisions=n_decisions)
+    bills = recorded_bills(record, run)
+    setup = replace(run.setup, since_ms=_find_counted(record, run))
+    played = told_played(record, setup, world, fills, journal, n_decisions=n_decisions)
     return replace(
         played,
-        journal=recorded_entries(record, run, fills),
-        n_decisions=len(record.decisions(run.numbers)),
+        curve=charge_curve(played.curve, bills),
+        ledger=_with_bills(played.ledger, bills, run),
+        bills=bills,
     )
+
+
+def _with_bills(ledger: Ledger, bills: Sequence[Bill], run: SessionRun) -> Ledger:
+    for bill in bills:
+        owed = Entry("thinking", f"owed:{run.recipe.market.quote}", -bill.cost)
+        ledger.post(bill.time_ms, [owed])
+    return ledger
 
 
 def recorded_entries(record: Record, run: SessionRun, fills: Sequence[Fill]) -> list[JournalEntry]:

@@ -17,6 +17,7 @@ from seawall.agent import Agent, AgentInfo, Answer, Decision
 from seawall.engine.components import make_agent
 from seawall.engine.outcome import Played
 from seawall.engine.run import play_once
+from seawall.engine.thinking import find_total
 from seawall.engine.world import World
 from seawall.fill import Fill
 from seawall.journal import JournalEntry
@@ -25,7 +26,13 @@ from seawall.paper.asked import read_as
 from seawall.paper.circumstances import Circumstances
 from seawall.paper.futures_parity import pair_funding
 from seawall.paper.futures_record import has_told_account
-from seawall.paper.outcome import SessionRun, find_run, recorded_fills, recorded_world
+from seawall.paper.outcome import (
+    SessionRun,
+    find_run,
+    recorded_bills,
+    recorded_fills,
+    recorded_world,
+)
 from seawall.paper.parity_events import EventPair, pair_events
 from seawall.paper.plan import with_account
 from seawall.paper.record import Record, Recorded, to_plain
@@ -132,12 +139,13 @@ def replay(record: Record, number: int | None = None, *, agent: Agent | None = N
     around = Circumstances(record, run)
     decisions = _pair_decisions(recorded, noting.made, around)
     values = [value for one in run.numbers for value in record.journal.values(one)]
+    owed = find_total(recorded_bills(record, run))
     return Parity(
         run=run,
         decisions=decisions,
         fills=_pair_fills(record, run, played, decisions=decisions, world=world, around=around),
         events=_pair_events(record, run, played),
-        equity=max(values)[1] if values else run.setup.cash,
+        equity=(max(values)[1] if values else run.setup.cash) - owed,
         replayed_equity=float(played.curve.equity[-1]),
     )
 

@@ -204,7 +204,7 @@ class PaperSession:
             if supervisor.is_over:
                 return False
         gate.poll(self._clock())
-        self._tell_fault(gate.last_fault)
+        self._tell_fault(gate.last_fault or getattr(self._clock, "fault", ""))
         self._beat()
         self.on_turn()
         if gate.next_stamp() is None:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 
+_PINNED = frozenset(
+    {
+        "guard", "_is_built", "__class__", "_adapter", "get_adapter", "mount", "send", "request",
+        "connect", "_ssl", "_resolver",
+    }
+)  # fmt: skip
+
+
 class GuardedPools(PoolManager):
     """The connections beneath a requests session: none to another host, whoever asks."""
 
@@ -92,6 +100,13 @@ class GuardedSession(requests.Session):
         self._adapter = GuardedAdapter(guard)
         self.adapters = dict.fromkeys(("https://", "http://"), self._adapter)
         self.trust_env = False
+        self._is_built = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set what is the caller's to set; what guards stays as it was made."""
+        if getattr(self, "_is_built", False) and name in _PINNED:
+            raise self.guard.refuse(f"{name} of a guarded session cannot be replaced")
+        super().__setattr__(name, value)
 
     def get_adapter(self, url: str | bytes) -> BaseAdapter:
         """Return the guarded adapter, whatever was mounted."""
@@ -118,6 +133,13 @@ class GuardedConnector(aiohttp.TCPConnector):
             aiohttp.ThreadedResolver()
         )  # the system's own, in sight of the wall
         super().__init__(ssl=context, resolver=resolver)
+        self._is_built = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set what is aiohttp's to set; what guards stays as it was made."""
+        if getattr(self, "_is_built", False) and name in _PINNED:
+            raise self.guard.refuse(f"{name} of a guarded connector cannot be replaced")
+        super().__setattr__(name, value)
 
     async def connect(
         self,
@@ -135,7 +157,7 @@ class GuardedConnector(aiohttp.TCPConnector):
         guard.admit(req.method, url, headers, has_body=has_body)
         if req.proxy is not None:
             raise guard.refuse("a proxy sees and can change every request: use none")
-        if req.ssl is False:
+        if req.ssl is not True or req.server_hostname is not None:
             raise guard.refuse("certificates must be verified: a name alone proves no host")
         return await super().connect(req, traces, timeout)
 

@@ -79,7 +79,7 @@ def rebuild(form: ObservationForm) -> Observation:
         )
     except AgentError:
         raise
-    except (SeawallError, ValueError) as error:
+    except (SeawallError, ValueError, TypeError, LookupError, OverflowError) as error:
         raise AgentError(f"the parts of an observation must fit each other: {error}") from None
 
 

@@ -14,8 +14,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader, RawIOBase
 from threading import Thread
-from typing import IO
+from typing import IO, cast
 from weakref import finalize
 
 from seawall.errors import RecipeError
@@ -25,6 +26,7 @@ from seawall.remote.link import Gone, Late
 _PATIENCE_S = 1.0  # for a child to end by itself
 _CHUNK = 1 << 16
 _N_LAST_WORDS = 3
+_LONGEST_WORDS = 1 << 16  # bytes
 
 
 class Child:
@@ -71,6 +73,10 @@ class Child:
         except Late:
             self.close()  # half a line may be out: what follows could not be told from it
             raise
+        except Gone:
+            if sequence:
+                raise
+            # What a program has said that did not wait for a hello is read below.
         while True:
             line = running.receive(deadline)
             if not _is_stale(line, sequence):
@@ -133,6 +139,8 @@ class _Running:
         while (end := self._rest.find(b"\n")) < 0:
             if len(self._rest) > LONGEST_MESSAGE:
                 raise Gone(f"a line must have at most {LONGEST_MESSAGE:,} bytes, has more")
+            if time.monotonic() > deadline:  # who floods is never waited for
+                raise Late
             try:
                 data = os.read(self._out.fileno(), _CHUNK)
             except BlockingIOError:
@@ -183,8 +191,8 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def _pass_on(errors: IO[bytes], last_words: deque[str]) -> None:
     """Write a child's stderr to our own, line by line."""
-    with errors:
-        for line in errors:
+    with BufferedReader(cast("RawIOBase", errors)) as lines:  # unbuffered, each byte is a call
+        while line := lines.readline(_LONGEST_WORDS):  # a line without an end is shown in parts
             text = line.decode("utf-8", "backslashreplace").rstrip()
             last_words.append(text)
             with suppress(ValueError, OSError):  # ours may be closed already
@@ -207,6 +215,6 @@ def _is_stale(line: bytes, sequence: int) -> bool:
     """Return whether a line answers an earlier question: it came too late."""
     try:
         answered = json.loads(line)["sequence"] if sequence else sequence
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
     return isinstance(answered, int) and answered < sequence

@@ -160,7 +160,7 @@ def compare_across(
             n_ahead=ahead,
             n_behind=behind,
             chance=sign_test(ahead, behind),
-            n_compared=len(played.agents),
+            n_compared=max(len(played.agents), 1),
             n_liquidations=sum(stage.liquidations.get(name, 0.0) for stage in own),
             seed_spread=_seed_spread(own, name),
         )

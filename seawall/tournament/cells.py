@@ -176,8 +176,8 @@ def _find_tapes(recipe: Mapping[str, object]) -> list[str]:
         name = told.get(_OUTSIDE[kind], "language_model" if kind == "language_model" else "")
         if isinstance(name, str) and name:
             path = _find_tape(kind, name)
-            is_there = path is not None and path.is_file()
-            found.append(f"{name} {sha256(path.read_bytes()).hexdigest() if is_there else ''}")
+            if path is not None and path.is_file():
+                found.append(f"{name} {sha256(path.read_bytes()).hexdigest()}")
     return found
 
 

@@ -145,15 +145,15 @@ def _cards(standings: Standings) -> str:
 
 
 def _callouts(standings: Standings) -> list[str]:
-    found = [note for note in find_notes(standings) if " failed in " in note]
-    found += [note for note in find_notes(standings) if "can tell nothing" in note]
-    found += [note for note in find_notes(standings) if " is not ranked in " in note]
+    notes = [note for note in find_notes(standings) if not note.startswith("under ")]
+    loud = (" failed in ", "can tell nothing", " is not ranked in ", "are not kept")
+    found = [note for what in loud for note in notes if what in note]
     if "simulated" in standings.labels:
         found.append("Some markets are simulated: a model made those prices, no exchange did.")
     return found
 
 
-def _table(rows: Rows, colors: Mapping[str, str], tall: str = "") -> str:
+def _table(rows: Rows, colors: Mapping[str, str]) -> str:
     """Return rows of text as a table, a swatch before each agent."""
     header, lines = rows
     css = ["" if name in _WORDS else "num" for name in header]
@@ -167,7 +167,7 @@ def _table(rows: Rows, colors: Mapping[str, str], tall: str = "") -> str:
         for row in lines
     )
     return (
-        f'<div class="{tall} scroll"><table><thead><tr>{heads}</tr></thead>'
+        f'<div class="scroll"><table class="full"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -177,7 +177,7 @@ def _cell(name: str, text: str, css: str, colors: Mapping[str, str]) -> str:
         swatch = (
             f'<span class="swatch" style="background:{colors.get(text, "var(--line)")}"></span>'
         )
-        return f'<td class="agent" title="{escape(text)}">{swatch}{escape(text)}</td>'
+        return f'<td class="agent whole" title="{escape(text)}">{swatch}{escape(text)}</td>'
     if text in (YES, NO):
         return f'<td><span class="verdict {"apart" if text == YES else ""}">{text}</span></td>'
     return f'<td class="{css}">{escape(text)}</td>'
@@ -326,7 +326,8 @@ def _rank_panel(standings: Standings, figure: Figure) -> Panel:
 def _strain_panel(standings: Standings, colors: Mapping[str, str]) -> Panel:
     note = (
         "Mean total return as it is, and the points that each stress alone adds or takes: every "
-        "agent meets the same noise and the same holes. A dash: the stress says nothing there."
+        "agent meets the same noise and the same holes, with the recipe's own seed. A dash: the "
+        "stress says nothing there."
     )
     body = _table(strain_rows(standings), colors)
     return Panel(id="stress", title="What is left under stress", body=body, note=note)

@@ -1,4 +1,4 @@
-"""What a league's page is made of, kept beside it, so that it can be written again without a run."""
+"""What a league's page is made of, kept beside it: it can be written again without a run."""
 
 import json
 import os

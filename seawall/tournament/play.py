@@ -170,13 +170,16 @@ class _Course:
         self._note(cell for name, cell in cells.items() if name in played.random)
 
     def stress_tasks(self) -> Iterable[Task]:
-        """Give the stressed cells of everybody who is ranked."""
+        """Give the stressed cells of everybody who is ranked, and has a result without stress."""
         names = (*self.played.benchmarks, *self.played.agents)
         for stress in self.played.file.stress:
             for window, recipe in self.played.recipes.items():
                 if why_not(stress, recipe):
                     continue
                 for name in names:
+                    plain = self.played.cell(window, name)
+                    if plain is None or plain.error:
+                        continue  # it has said why
                     try:
                         yield self.task(window, name, stress=stress)
                     except SeawallError as error:  # nothing is left of the window, say

@@ -12,16 +12,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from threading import Thread
 
+from seawall.analysis.workers import watch_parent
 from seawall.errors import RecipeError
 from seawall.tournament.cells import Cell, Task
 from seawall.tournament.runner import play
 
 _TRIES = 2  # of a cell whose process died: the machine may have been short of memory
+_READY = "ready"
 _PATIENCE_S = 5.0  # for a process that was told to end
 
 
@@ -72,8 +73,9 @@ class ProcessRunner:
         if task is None:  # it died with nothing to do
             worker.end()
             return None
+        was_ready = worker.is_ready
         cell = worker.take()
-        if cell is not None:
+        if cell is not None or worker.is_ready != was_ready:
             return cell
         is_late = self._limit_s is not None and worker.age_s >= self._limit_s and worker.is_running
         worker.end()
@@ -92,9 +94,10 @@ class _Worker:
     """One process, and the cell that it plays."""
 
     process: SpawnProcess
-    pipe: "Connection[tuple[Task, int], Cell]"
+    pipe: "Connection[Task, Cell | str]"
     task: Task | None = None
     n_tries: int = 0
+    is_ready: bool = False
     is_alive: bool = True
     _since_s: float = field(default=0.0)
 
@@ -109,8 +112,8 @@ class _Worker:
 
     @property
     def age_s(self) -> float:
-        """Seconds since its cell was begun."""
-        return time.monotonic() - self._since_s
+        """Seconds since its cell was begun; starting Python does not count."""
+        return time.monotonic() - self._since_s if self.is_ready else 0.0
 
     @property
     def is_running(self) -> bool:
@@ -124,10 +127,13 @@ class _Worker:
             self.pipe.send(task)
 
     def take(self) -> Cell | None:
-        """Return its cell; None where there is none."""
+        """Return its cell; None where there is none, or it has said that it is ready."""
         try:
             cell = self.pipe.recv() if self.pipe.poll() else None
         except (EOFError, OSError):
+            return None
+        if isinstance(cell, str):
+            self.is_ready, self._since_s = True, time.monotonic()
             return None
         if cell is not None:
             self.task = None
@@ -167,10 +173,12 @@ def _wait(workers: Sequence[_Worker], limit_s: float | None) -> list[_Worker]:
     ]
 
 
-def _serve(pipe: "Connection[Cell, Task]") -> None:
+def _serve(pipe: "Connection[Cell | str, Task]") -> None:
     """Play what comes down the pipe, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts everybody: see the parent
-    Thread(target=_follow_parent, daemon=True).start()
+    watch_parent()
+    with suppress(OSError):
+        pipe.send(_READY)
     with open(os.devnull, "w", encoding="utf-8") as nothing:  # noqa: PTH123 - of a descriptor
         os.dup2(nothing.fileno(), 1)  # what programs print below Python would be among the results
         while True:
@@ -183,10 +191,3 @@ def _serve(pipe: "Connection[Cell, Task]") -> None:
             except BaseException as error:  # noqa: BLE001 - an agent may raise even KeyboardInterrupt
                 cell = Cell(task=task, key="", error=f"{type(error).__name__}: {error}")
             pipe.send(cell)
-
-
-def _follow_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-    os._exit(1)

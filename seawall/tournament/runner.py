@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import lru_cache
-from os import devnull
+from io import StringIO
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 import numpy as np
 
@@ -77,14 +77,17 @@ def to_line(error: BaseException) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _silence() -> "redirect_stdout[TextIO]":
+class _Nowhere(StringIO):
+    """Takes everything and keeps nothing."""
+
+    def write(self, text: str) -> int:
+        """Return how much was taken."""
+        return len(text)
+
+
+def _silence() -> "redirect_stdout[_Nowhere]":
     """Let nothing that agents print reach the terminal, where the progress is."""
-    return redirect_stdout(_nothing())
-
-
-@lru_cache(maxsize=1)
-def _nothing() -> TextIO:
-    return Path(devnull).open("w", encoding="utf-8")
+    return redirect_stdout(_Nowhere())
 
 
 def _run(task: Task, recipe: Recipe, world: World) -> Result:

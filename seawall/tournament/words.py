@@ -104,7 +104,7 @@ def _across_row(one: Across, *, is_mark: bool) -> tuple[str, ...]:
 def strain_rows(standings: Standings) -> Rows:
     """Return a header and rows of text: total return, and how many points of it a stress takes.
 
-    Percentage points, over the windows that have both; the number of these is said where they are fewer.
+    Percentage points, over the windows that have both; how many is said where these are fewer.
     """
     stresses = standings.played.file.stress
     found = {(one.name, one.stress): one for one in standings.strains}
