@@ -130,7 +130,9 @@ def test_an_asked_clock_keeps_the_last_answer() -> None:
 
 def test_a_local_exchange_that_is_silent_or_new_is_told() -> None:
     """Its time stands still, or went back by more than a skew: why is said until it passes."""
-    clock = AskedClock(_Session(900_000, OSError("away"), 880_000, 100_000, 101_000, 900_001), "http://x/")
+    clock = AskedClock(
+        _Session(900_000, OSError("away"), 880_000, 100_000, 101_000, 900_001), "http://x/"
+    )
     clock()
     assert clock.fault == ""
     clock()

@@ -99,6 +99,6 @@ class AskedClock:
         if told_ms < self._latest_ms - _LEAP_MS:  # another start of it: its accounts are new too
             self.fault = (
                 f"the exchange's time went back, nothing is decided before "
-                f"{to_time_text(self._latest_ms)}: start it with --state to go on after that"
+                f"{to_time_text(self._latest_ms)}: wait, or take another folder"
             )
         return told_ms

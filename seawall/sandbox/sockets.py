@@ -18,6 +18,7 @@ from seawall.sandbox.streams import ENDINGS, Connection, Hub
 from seawall.sandbox.ws_api import WsApi
 
 _PING_SECONDS = 20.0
+_GOODBYE_SECONDS = 2.0
 Reply = Callable[[Connection, str, str], str]
 
 
@@ -64,7 +65,8 @@ class Sockets:
         socket = web.WebSocketResponse(heartbeat=_PING_SECONDS)
         await socket.prepare(request)
         hub.connections.add(connection)
-        writer = asyncio.create_task(_write(socket, request, connection))
+        is_ending = asyncio.Event()
+        writer = asyncio.create_task(_write(socket, request, connection, is_ending))
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -72,6 +74,10 @@ class Sockets:
                     connection.send(reply(connection, text, request.remote or ""))
         finally:
             hub.forget(connection)
+            if (
+                is_ending.is_set()
+            ):  # the other side answers a closing frame: to hang up first is rude
+                await asyncio.wait({writer}, timeout=_GOODBYE_SECONDS)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
@@ -103,12 +109,16 @@ def _refuse(number: object, code: int, text: str) -> str:
 
 
 async def _write(
-    socket: web.WebSocketResponse, request: web.BaseRequest, connection: Connection
+    socket: web.WebSocketResponse,
+    request: web.BaseRequest,
+    connection: Connection,
+    is_ending: asyncio.Event,
 ) -> None:
     """Send what is put in line, in order, until the connection is to end."""
     while True:
         text = await connection.queue.get()
         if text in ENDINGS:
+            is_ending.set()
             if text == "drop" and request.transport is not None:
                 request.transport.abort()
             else:
