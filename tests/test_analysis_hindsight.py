@@ -182,6 +182,7 @@ def _move(
     return None if held - debt <= 0 else (held, debt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("gas_usd", "depth_usd"), [(0.0, inf), (0.3, inf), (0.3, 2_000.0)])
 def test_no_policy_of_a_small_world_does_better(
@@ -198,6 +199,7 @@ def test_no_policy_of_a_small_world_does_better(
     assert found.final_equity_usd <= most * 1.25  # and is of this world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("gas_usd", [5.0, 100.0])
 def test_refining_the_grid_changes_it_by_less_than_1_percent(seed: int, gas_usd: float) -> None:
@@ -294,6 +296,7 @@ def test_loans_that_are_none_are_refused(loan: HindsightLoan, n_states: int, wor
         hindsight(make_path([100, 110]), loan, n_states=n_states)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SHORT))
 @pytest.mark.parametrize("agent", AGENTS)
 def test_no_shipped_agent_does_better(name: str, agent: str) -> None:

@@ -15,6 +15,7 @@ from seawall.workspace import find_recipe, list_names
 
 RECIPES = {name: Recipe.from_file(find_recipe(name)) for name in list_names("backtests")}
 SIMULATED_ONES = [name for name, r in RECIPES.items() if r.market.venue == SIMULATED]
+FITTED = ("hazard_demo", "learned_demo")  # seconds each
 CRASHES = [name for name in RECIPES if name.startswith("crash_")]
 GUARDED = [name for name in RECIPES if name.startswith(("margin_2", "long_5x_"))]
 FUTURES = [name for name in RECIPES if name.startswith("futures_2")]
@@ -67,7 +68,13 @@ def test_every_recipe_names_what_exists_and_says_what_it_is(name: str) -> None:
     _need_extras(recipe)
 
 
-@pytest.mark.parametrize("name", SIMULATED_ONES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in FITTED else ())
+        for name in SIMULATED_ONES
+    ],
+)
 def test_simulated_recipes_run_anywhere_and_are_labelled(name: str) -> None:
     """They need no data; whatever comes of them says "simulated", and trades or guards a loan."""
     _need_extras(RECIPES[name])

@@ -100,6 +100,7 @@ def test_run_writes_a_result_and_a_report_and_says_where(folder: Path, seawall: 
     assert metrics["total_return"] == pytest.approx(equity.iloc[-1] / equity.iloc[0] - 1)
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bits_in_another_process(folder: Path) -> None:
     """Two processes with different hash seeds leave equal tables and an equal summary."""
     command = [sys.executable, "-m", "seawall", "run", "mine.toml", "--out"]
@@ -334,6 +335,7 @@ def test_a_loan_is_run_and_judged(seawall: Cli, folder: Path) -> None:
     assert "Price of protection" in (folder / "one" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_guards_of_loans_are_compared_over_several_recipes(seawall: Cli, folder: Path) -> None:
     """Every guard, do-nothing and hindsight beside them; the league can be reported again."""
     for name in ("calm", "other"):

@@ -262,6 +262,7 @@ FAULTS: list[tuple[type[Clean], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("guard", "check", "detail"), FAULTS)
 def test_a_planted_fault_is_found(
     guard: type[Clean], check: str, detail: str, nothing: Catalog

@@ -293,6 +293,7 @@ def test_there_are_eight_windows() -> None:
     assert len(WINDOWS) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WINDOWS)
 def test_a_hedged_loan_goes_through_its_crash(name: str, shared_data: Path, tmp_path: Path) -> None:
     """On real prices and funding: venues and parts add up, and danger is answered by a short."""

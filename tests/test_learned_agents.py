@@ -199,6 +199,7 @@ LEARNERS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parameters"), LEARNERS)
 def test_a_learner_finds_what_a_signal_tells_and_trades_little_where_it_tells_nothing(
     tmp_path: Path, name: str, parameters: dict[str, Any]

@@ -186,6 +186,7 @@ def test_all_that_is_imported_is_declared() -> None:
     assert imported - sys.stdlib_module_names - {"seawall"} <= declared
 
 
+@pytest.mark.slow
 def test_the_wheel_is_imported_from_its_own_environment(
     installed: Installed, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_the_wheel_is_imported_from_its_own_environment(
         assert Path(path).is_relative_to(installed.site)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_shipped_content_is_listed_from_any_directory(
     installed: Installed, tmp_path: Path, kind: str
@@ -241,6 +243,7 @@ def test_a_users_file_with_a_shipped_name_is_refused(installed: Installed, mine:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_another_distributions_agents_package_is_neither_overwritten_nor_shadowed(
     installed: Installed, mine: Path
 ) -> None:
@@ -256,6 +259,7 @@ def test_another_distributions_agents_package_is_neither_overwritten_nor_shadowe
         shutil.rmtree(sdk)
 
 
+@pytest.mark.slow
 def test_installing_over_another_distributions_agents_leaves_it_alone(
     wheel: Path, tmp_path: Path
 ) -> None:

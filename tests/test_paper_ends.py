@@ -30,6 +30,8 @@ from seawall.sandbox.exchange import Settings
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import HOUR_MS, MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 ETH = wavy(2_000)
 TOML = """
 [market]

@@ -26,6 +26,8 @@ from seawall.sandbox.faults import Fault
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 WAVES = wavy(8_000, PERP)
 
 

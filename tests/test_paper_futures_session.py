@@ -31,6 +31,8 @@ from seawall.sandbox.contract import make_contract
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 MARKET = {
     "venue": "simulated", "symbols": [PERP], "timeframe": "1m", "since": "2025-01-01",
     "until": "2025-02-01", "warmup": "5m",

@@ -20,6 +20,8 @@ from seawall.sandbox.opening import Opening, open_exchange
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import DAY_MS, HOUR_MS, MINUTE_MS, to_time_ms
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 ETH, BTC = wavy(2_000), wavy(2_000, "BTC/USDT", 60_000.0)
 SYMBOL = "ETH/USDT"
 SAVER = RECIPE.with_settings({"agent.name": "agents.dca", "agent.every": "10m"})

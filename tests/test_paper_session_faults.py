@@ -18,6 +18,8 @@ from seawall.sandbox.faults import Fault
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 SYMBOL = "ETH/USDT"
 ETH = wavy(2_000)
 HTML = "<html></html>"

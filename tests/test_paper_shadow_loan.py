@@ -45,6 +45,8 @@ from seawall.paper.status import read_status
 from seawall.recipe import Recipe
 from seawall.units import DAY_MS, MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 
 class Asks:
     """An agent that answers by the number of times it was asked."""

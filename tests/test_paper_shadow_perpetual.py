@@ -54,6 +54,8 @@ from seawall.paper.status import read_status
 from seawall.units import HOUR_MS, MINUTE_MS
 from seawall.venues.futures_tape import Stamp, Tape
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 N_BARS = 45
 
 

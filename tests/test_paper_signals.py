@@ -26,6 +26,8 @@ from seawall.paper.view import show
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 ETH = wavy(2_000)
 NAME = "test/mood/5m"
 KEY = SeriesKey("signal", "test", "mood", "5m")

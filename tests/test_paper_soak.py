@@ -22,6 +22,8 @@ from seawall.sandbox.faults import Fault
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 HTML = "<html></html>"
 FAULTS: list[dict[str, Any]] = [
     {"is_drop": True},

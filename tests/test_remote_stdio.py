@@ -16,6 +16,8 @@ from seawall.errors import AgentError, AgentLost, RecipeError
 from seawall.recipe import Recipe
 from seawall.remote.stdio import Child
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 
 def children() -> set[int]:
     """Return the process ids of this process' living children."""

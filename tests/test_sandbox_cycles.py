@@ -29,6 +29,8 @@ from seawall.sandbox.exchange import Settings
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import HOUR_MS, MINUTE_MS
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 NOW_MS = START_MS + 1500 * MINUTE_MS
 ETH, CODE = "ETH/USDT", "ETHUSDT"
 PATIENCE = 20.0

@@ -25,6 +25,8 @@ from seawall.tournament.store import CellStore
 from seawall.tournament.words import find_notes, strain_rows
 from seawall.trial_ledger import to_trial
 
+pytestmark = pytest.mark.slow  # whole sessions and processes
+
 
 class CountingRunner(HereRunner):
     """Plays, and notes what it was given."""
