@@ -222,6 +222,13 @@ def test_an_end_at_once_is_written_down(thread: ServerThread, tmp_path: Path) ->
     assert run.go(3) == "the session was to end now"
 
 
+# The command line, where Ctrl-C is heard: a shell's & has it ignored.
+HEARING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from seawall.cli import main; main()"
+)
+
+
 def _wait_for(is_so: Callable[[], bool]) -> None:
     """Return when it is so; a test that waits for longer than a minute fails."""
     end = time.monotonic() + 60
@@ -246,7 +253,7 @@ def test_signals_from_outside(tmp_path: Path) -> None:
         started = {}
         for name, agent in (("works", "cash"), ("hangs", "hanging:decide")):
             (tmp_path / f"{name}.toml").write_text(TOML.format(agent=agent), "utf-8")
-            line = [sys.executable, "-m", "seawall", "paper", f"{name}.toml", "--shadow"]
+            line = [sys.executable, "-c", HEARING, "paper", f"{name}.toml", "--shadow"]
             started[name] = subprocess.Popen(
                 [*line, "--exchange", f"local:{running.url}", "--out", name],
                 cwd=tmp_path, env=environment, text=True,
