@@ -15,9 +15,10 @@ from seawall.language.cassette import Cassette
 from seawall.language.endpoint import Endpoint
 from seawall.language.request import Reply, Request
 from seawall.recipe import Recipe
+from seawall.workspace import find_recipe
 
-ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "backtests" / "language_demo.cassette"
+RECIPE = find_recipe("language_demo")
+SHIPPED = RECIPE.with_suffix(".cassette")
 LABEL = "scripted: the recorded model is a few lines of code, not a language model"
 _DAY_ONE_MS = 1_767_225_600_000  # 2026-01-01 UTC: when the recording says it was made
 
@@ -27,7 +28,7 @@ def record(path: Path) -> None:
     from seawall.engine.run import run  # noqa: PLC0415 - it reads the environment that is set here
     from seawall.workspace import load  # noqa: PLC0415
 
-    recipe = Recipe.from_file(ROOT / "backtests" / "language_demo.toml")
+    recipe = Recipe.from_file(RECIPE)
     parameters = {**(recipe.agent.parameters if recipe.agent else {})}
     parameters |= {"cassette": str(path), "mode": "record"}
     with serving(follow_trend) as server:

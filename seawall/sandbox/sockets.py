@@ -18,7 +18,6 @@ from seawall.sandbox.streams import ENDINGS, Connection, Hub
 from seawall.sandbox.ws_api import WsApi
 
 _PING_SECONDS = 20.0
-_GOODBYE_SECONDS = 2.0
 Reply = Callable[[Connection, str, str], str]
 
 
@@ -65,21 +64,22 @@ class Sockets:
         socket = web.WebSocketResponse(heartbeat=_PING_SECONDS)
         await socket.prepare(request)
         hub.connections.add(connection)
-        is_ending = asyncio.Event()
-        writer = asyncio.create_task(_write(socket, request, connection, is_ending))
+        reader = asyncio.create_task(_read(socket, request, connection, reply))
+        writer = asyncio.create_task(_write(socket, connection))
         try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    text = str(message.data)
-                    connection.send(reply(connection, text, request.remote or ""))
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hub.forget(connection)
-            if (
-                is_ending.is_set()
-            ):  # the other side answers a closing frame: to hang up first is rude
-                await asyncio.wait({writer}, timeout=_GOODBYE_SECONDS)
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            # To close waits for the answer only where nobody else reads: the reader goes first.
+            for task in (reader, writer):
+                task.cancel()
+            how, fault = await asyncio.gather(writer, reader, return_exceptions=True)
+        if isinstance(fault, Exception):
+            raise fault
+        if how == "drop" and request.transport is not None:
+            request.transport.abort()
+        elif how == "close":
+            await socket.close(code=1001)
         return socket
 
 
@@ -108,20 +108,19 @@ def _refuse(number: object, code: int, text: str) -> str:
     return encode({"error": {"code": code, "msg": text}, "id": number})
 
 
-async def _write(
-    socket: web.WebSocketResponse,
-    request: web.BaseRequest,
-    connection: Connection,
-    is_ending: asyncio.Event,
+async def _read(
+    socket: web.WebSocketResponse, request: web.BaseRequest, connection: Connection, reply: Reply
 ) -> None:
-    """Send what is put in line, in order, until the connection is to end."""
+    """Answer what the other side says until it is gone."""
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            connection.send(reply(connection, str(message.data), request.remote or ""))
+
+
+async def _write(socket: web.WebSocketResponse, connection: Connection) -> str:
+    """Send what is put in line, in order; return how the connection is to end."""
     while True:
         text = await connection.queue.get()
         if text in ENDINGS:
-            is_ending.set()
-            if text == "drop" and request.transport is not None:
-                request.transport.abort()
-            else:
-                await socket.close(code=1001)
-            return
+            return text
         await socket.send_str(text)
