@@ -5,7 +5,15 @@ from pathlib import Path
 from seawall.errors import RecipeError
 from seawall.features import FeatureSet
 from seawall.language.cutoff import FITTED
-from seawall.learning import Model, TreeSettings
+from seawall.learning import (
+    Model,
+    Training,
+    TreeSettings,
+    check_timeframe,
+    load_model,
+    need_library,
+    save_model,
+)
 from seawall.learning.trees import LIBRARIES
 from seawall.recipe import SIMULATED, Recipe
 from seawall.units import to_time_text
@@ -50,16 +58,57 @@ def file_path(name: str, value: object) -> Path | None:
     return Path(value) if value else None
 
 
-def label_given(model: Model | None, recipe: Recipe) -> tuple[str, ...]:
-    """Return what has to be said of a result whose model came from a file.
+class ModelFiles:
+    """The file that an agent answers by, if it is given one, and that of its last model.
 
-    A simulated window has the same dates for every seed, so there it is not known either.
+    Args:
+        training: of the agent; a model that was given must be of the same kind.
+        library: that fits, and has to be there where no model is given.
+        model, save_to: the agent's parameters.
+
+    Attributes:
+        given: the model that is answered by without fitting; None where there is none.
+
+    Raises:
+        AgentError, RecipeError: the library is missing, or the file is none or another's.
     """
-    if model is None or model.fitted_ms <= recipe.market.since_ms:
-        return ()
-    until = to_time_text(model.fitted_ms)
-    may = "may have been" if recipe.market.venue == SIMULATED else "was"
-    return (f"in sample: its model {may} fitted on this window, until {until}",)
+
+    def __init__(self, training: Training, *, library: str, model: str, save_to: str) -> None:
+        self._save_to = file_path("save_to", save_to)
+        path = file_path("model", model)
+        self.given: Model | None = None
+        if path is None:
+            need_library(library)
+        else:
+            self.given = load_model(
+                path,
+                target=training.target,
+                horizon=training.horizon,
+                features=training.names,
+                features_hash=training.features.hash,
+            )
+
+    def check(self, timeframe_ms: int) -> None:
+        """Raise AgentError where the model that was given is for other bars."""
+        if self.given is not None:
+            check_timeframe(self.given, timeframe_ms)
+
+    def labels(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return what has to be said of a result whose model came from a file: it may know it.
+
+        A simulated window has the same dates for every seed, so there it is not known either.
+        """
+        model = self.given
+        if model is None or model.fitted_ms <= recipe.market.since_ms:
+            return ()
+        until = to_time_text(model.fitted_ms)
+        may = "may have been" if recipe.market.venue == SIMULATED else "was"
+        return (f"in sample: its model {may} fitted on this window, until {until}",)
+
+    def keep(self, model: Model | None) -> None:
+        """Write the last model, where that was asked for."""
+        if self._save_to is not None and model is not None:
+            save_model(model, self._save_to)
 
 
 def tree_settings(

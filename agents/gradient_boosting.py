@@ -17,15 +17,10 @@ from seawall import AgentInfo, Decision, Observation, TargetWeight
 from seawall.features import Bars, FeatureSet
 from seawall.learning import (
     Examples,
-    Model,
     Sizing,
     Training,
-    check_timeframe,
     find_payoff,
     find_returns,
-    load_model,
-    need_library,
-    save_model,
 )
 from seawall.market.series import FloatArray
 from seawall.recipe import Recipe
@@ -33,10 +28,9 @@ from seawall.units import BPS, HOUR_MS, to_time_text
 
 from ._learning import (
     DEFAULT_FEATURES,
+    ModelFiles,
     feature_names,
-    file_path,
     history_bars,
-    label_given,
     refit_period,
     tree_settings,
 )
@@ -113,20 +107,8 @@ class GradientBoosting:
         self.weight = number("weight", weight, above=0.0, at_most=1.0)
         self.edge = number("edge", edge, above=-1e-9)
         self.half_spread_bps = number("half_spread_bps", half_spread_bps, above=-1e-9)
-        self.save_to = file_path("save_to", save_to)
-        self._model: Model | None = None
-        given = file_path("model", model)
-        self._is_given = given is not None
-        if given is None:
-            need_library(library)
-        else:
-            self._model = load_model(
-                given,
-                target=TARGET,
-                horizon=self.training.horizon,
-                features=self.training.names,
-                features_hash=self.training.features.hash,
-            )
+        self._files = ModelFiles(self.training, library=library, model=model, save_to=save_to)
+        self._model = self._files.given
         self._sizing = Sizing.from_costs(0.0, self.half_spread_bps, self.edge)
         self._bar_ms = HOUR_MS
         self._is_long: dict[str, bool] = {}
@@ -138,18 +120,17 @@ class GradientBoosting:
         Raises:
             AgentError: the model that was given is for other bars.
         """
-        if self._model is not None and self._is_given:
-            check_timeframe(self._model, info.timeframe_ms)
+        self._files.check(info.timeframe_ms)
         self._bar_ms = info.timeframe_ms
         self._sizing = Sizing.from_costs(info.taker_fee_bps, self.half_spread_bps, self.edge)
 
     def labels(self, recipe: Recipe) -> tuple[str, ...]:
         """Return what has to be said of its numbers: a model given may know the window."""
-        return label_given(self._model if self._is_given else None, recipe)
+        return self._files.labels(recipe)
 
     def fit(self, history: Observation) -> None:
         """Fit the trees to what is known; too little leaves it without a model."""
-        if self._is_given:
+        if self._files.given is not None:
             return
         parts = [self._gather(history, symbol) for symbol in history.symbols]
         examples = Examples.join([part for part, _ in parts])
@@ -180,8 +161,7 @@ class GradientBoosting:
 
     def end(self) -> None:
         """Keep the last model, where that was asked for."""
-        if self.save_to is not None and self._model is not None:
-            save_model(self._model, self.save_to)
+        self._files.keep(self._model)
 
     def _gather(self, history: Observation, symbol: str) -> tuple[Examples, FloatArray]:
         """Return the examples of one symbol, and the volatility over the horizon at each."""

@@ -23,13 +23,8 @@ from seawall import AgentInfo, Decision, LoanView, Observation
 from seawall.features import Bars, FeatureSet
 from seawall.learning import (
     Examples,
-    Model,
     Training,
-    check_timeframe,
     find_falls,
-    load_model,
-    need_library,
-    save_model,
 )
 from seawall.loan_action import Bundle
 from seawall.market.series import FloatArray
@@ -39,10 +34,9 @@ from seawall.recipe import Recipe
 from seawall.units import HOUR_MS
 
 from ._learning import (
+    ModelFiles,
     feature_names,
-    file_path,
     history_bars,
-    label_given,
     refit_period,
     tree_settings,
 )
@@ -133,20 +127,8 @@ class Hazard:
         self.caution = number("caution", caution, above=0.0)
         self.refit_ms = refit_period(refit)
         self.history_ms = duration("history", history)
-        self.save_to = file_path("save_to", save_to)
-        self._model: Model | None = None
-        given = file_path("model", model)
-        self._is_given = given is not None
-        if given is None:
-            need_library(library)
-        else:
-            self._model = load_model(
-                given,
-                target=TARGET,
-                horizon=self.training.horizon,
-                features=self.training.names,
-                features_hash=known.hash,
-            )
+        self._files = ModelFiles(self.training, library=library, model=model, save_to=save_to)
+        self._model = self._files.given
         self._bar_ms = HOUR_MS
 
     def begin(self, info: AgentInfo) -> None:
@@ -155,17 +137,16 @@ class Hazard:
         Raises:
             AgentError: the model that was given is for other bars.
         """
-        if self._model is not None and self._is_given:
-            check_timeframe(self._model, info.timeframe_ms)
+        self._files.check(info.timeframe_ms)
         self._bar_ms = info.timeframe_ms
 
     def labels(self, recipe: Recipe) -> tuple[str, ...]:
         """Return what has to be said of its numbers: a model given may know the window."""
-        return label_given(self._model if self._is_given else None, recipe)
+        return self._files.labels(recipe)
 
     def fit(self, history: Observation) -> None:
         """Fit the trees to what is known; too little leaves it without a model."""
-        if self._is_given:
+        if self._files.given is not None:
             return
         features, horizon = self.training.features, self.training.horizon
         bars = Bars.of(history, history.symbols[0], self._bar_ms)
@@ -210,8 +191,7 @@ class Hazard:
 
     def end(self) -> None:
         """Keep the last model, where that was asked for."""
-        if self.save_to is not None and self._model is not None:
-            save_model(self._model, self.save_to)
+        self._files.keep(self._model)
 
     def _to_horizon(self, volatility: FloatArray) -> FloatArray:
         """Return the volatility per bar as one over the reaction time, never 0."""

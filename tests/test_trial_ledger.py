@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import seawall
+from seawall import trial_ledger
 from seawall.errors import WorkspaceError
 from seawall.trial_ledger import EMPTY, Trial, TrialLedger
 
@@ -59,3 +61,30 @@ def test_a_file_that_is_no_ledger_is_a_clear_line(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="trials are counted in"):
         TrialLedger(path).note([Trial(family=SMA, run="a")])
     assert path.read_text().startswith("not a database")
+
+
+def test_a_ledger_that_cannot_be_written_loses_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is whole, and its label says that it was not counted; a comparison's likewise."""
+    path = tmp_path / "trials.sqlite"
+    path.write_text("not a database, and long enough to be looked at " * 20)
+    monkeypatch.setattr(trial_ledger, "workspace_ledger", lambda: TrialLedger(path))
+    result = seawall.run("demo")
+    assert len(result.fills) > 0
+    assert any(label.startswith("trial not counted: ") for label in result.labels)
+    comparison = seawall.compare("demo", ["sma_cross"], n_random=20)
+    assert not any(standing.error for standing in comparison.standings)
+    assert any(label.startswith("trial not counted: ") for label in comparison.labels)
+
+
+def test_a_run_is_counted_and_one_in_memory_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the same recipe is one trial of its agent's family; a function has no family."""
+    ledger = TrialLedger(tmp_path / "trials.sqlite")
+    monkeypatch.setattr(trial_ledger, "workspace_ledger", lambda: ledger)
+    seawall.run("demo")
+    seawall.run("demo")
+    seawall.run("demo", agent=lambda _observation: 0.5)
+    assert ledger.count(SMA) == 1

@@ -22,13 +22,12 @@ from seawall.analysis.figures import to_ms
 from seawall.analysis.guarded import WORDS, kind_of
 from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
 from seawall.engine.components import find_strategy, make_agent
-from seawall.engine.run import run_in
+from seawall.engine.run import run_and_count
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import RecipeError, SeawallError
 from seawall.market.catalog import Catalog
 from seawall.recipe import Recipe
 from seawall.result import Result
-from seawall.trial_ledger import note_run
 from seawall.workspace import find_recipe
 
 ALWAYS = ("cash", "buy_and_hold")
@@ -128,8 +127,7 @@ def _run_one(
     """Run one agent; what stops cash or buy-and-hold would stop every agent, and is raised."""
     try:
         own = contender.recipe(recipe)
-        result = course.results[contender.name] = run_in(world, own, progress=progress)
-        note_run(own, result.metrics.sharpe)
+        course.results[contender.name] = run_and_count(world, own, progress=progress)
     except SeawallError as error:
         if contender.name in ALWAYS:
             raise

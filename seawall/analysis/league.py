@@ -41,14 +41,13 @@ from seawall.analysis.league_table import (
 )
 from seawall.analysis.statistics import difference, period_ends
 from seawall.engine.components import find_strategy, make_agent
-from seawall.engine.run import run_in
+from seawall.engine.run import run_and_count, run_in
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import RecipeError, SeawallError
 from seawall.market.catalog import Catalog
 from seawall.market.series import FloatArray
 from seawall.recipe import Recipe
 from seawall.result import Result
-from seawall.trial_ledger import note_run
 from seawall.workspace import find_recipe
 
 _STEPS = 1_000  # of the progress, per run
@@ -211,15 +210,11 @@ def _run_one(
 ) -> Result | None:
     """Run one agent; None where it fails, and why is noted."""
     try:
-        own = contender.recipe(recipe)
-        result = run_in(world, own)
-        note_run(own, result.metrics.sharpe)
+        return run_and_count(world, contender.recipe(recipe))
     except SeawallError as error:
         text = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an agent is somebody else's code
         text = f"{type(error).__name__}: {error}"
-    else:
-        return result
     course.errors.append({"window": window, "agent": contender.name, "error": text})
     return None
 

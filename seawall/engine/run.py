@@ -31,7 +31,7 @@ from seawall.engine.stock import StockBroker
 from seawall.engine.stock_fills import book_stock_fills
 from seawall.engine.thinking import charge_curve
 from seawall.engine.world import ReportFetch, World, build_world
-from seawall.errors import AgentError, RecipeError
+from seawall.errors import AgentError, RecipeError, WorkspaceError
 from seawall.fill import Fill
 from seawall.journal import Journal
 from seawall.market.catalog import Catalog
@@ -82,9 +82,21 @@ def run(
     # What is wrong with the names is said before anything is fetched.
     check(recipe, has_agent=agent is None)
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
-    result = run_in(world, recipe, agent=agent, progress=progress)
-    if agent is None:
+    if agent is not None:
+        return run_in(world, recipe, agent=agent, progress=progress)
+    return run_and_count(world, recipe, progress=progress)
+
+
+def run_and_count(world: World, recipe: Recipe, *, progress: Advance | None = None) -> Result:
+    """Run a recipe in a world that is there, and count the trial in the workspace's ledger.
+
+    A ledger that cannot be written loses no result: a label says that the trial is not counted.
+    """
+    result = run_in(world, recipe, progress=progress)
+    try:
         note_run(recipe, result.metrics.sharpe)
+    except WorkspaceError as error:
+        return replace(result, labels=(*result.labels, f"trial not counted: {error}"))
     return result
 
 

@@ -91,10 +91,9 @@ def _silence() -> "redirect_stdout[_Nowhere]":
 
 
 def _run(task: Task, recipe: Recipe, world: World) -> Result:
-    if task.agent != ORACLE:
-        check(recipe)
     if task.agent == ORACLE:
         return run_in(world, recipe, agent=Oracle(world, recipe))
+    check(recipe)
     return run_in(world, recipe)
 
 
