@@ -151,23 +151,32 @@ def test_a_futures_account_adds_up(tmp_path: Path) -> None:
     assert audit.n_fills > 0
 
 
-@pytest.mark.parametrize("change", ["text", "row", "hash"])
-def test_a_journal_that_was_changed_is_found(result: Result, tmp_path: Path, change: str) -> None:
-    """A reworded reason, a row that is gone from the end, or the summary's own hash."""
+@pytest.mark.parametrize(
+    ("change", "row"), [("text", 3), ("middle", 5), ("swap", 2), ("last", -1), ("hash", -1)]
+)
+def test_a_journal_that_was_changed_is_found(
+    result: Result, tmp_path: Path, change: str, row: int
+) -> None:
+    """A reworded reason, a row that is gone, two that changed places, or the summary's own hash."""
     folder = result.save(tmp_path / "run")
     path = folder / "journal.parquet"
     journal = pd.read_parquet(path)
     if change == "text":
         journal.loc[3, "reason"] = "I knew it all along"
         journal.to_parquet(path)
-    elif change == "row":
+    elif change == "middle":
+        journal.drop(index=5).reset_index(drop=True).to_parquet(path)
+    elif change == "swap":
+        places = [0, 1, 3, 2, *range(4, len(journal))]
+        journal.iloc[places].reset_index(drop=True).to_parquet(path)
+    elif change == "last":
         journal.iloc[:-1].to_parquet(path)
     else:
         stored = json.loads((folder / "result.json").read_text())
         stored["journal_hash"] = "0" * 16
         (folder / "result.json").write_text(json.dumps(stored))
     (finding,) = audit_result(folder).findings
-    assert (finding.rule, finding.row) == ("journal", 3 if change == "text" else -1)
+    assert (finding.rule, finding.row) == ("journal", row)
 
 
 def test_books_and_metrics_that_were_changed_are_found(result: Result, tmp_path: Path) -> None:

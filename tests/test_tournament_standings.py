@@ -158,6 +158,9 @@ def test_kendalls_w() -> None:
     some = pd.DataFrame([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])
     assert concordance(some) == pytest.approx(0.77778, abs=1e-5)
     assert np.isnan(concordance(same.iloc[:1]))
+    # A tie in one row: sums 2.5 3.5 6, squares 6.5, W = 12 * 6.5 / (4 * 24 - 2 * (8 - 2)).
+    tied = pd.DataFrame([[1.5, 1.5, 3.0], [1.0, 2.0, 3.0]])
+    assert concordance(tied) == pytest.approx(78 / 84)
 
 
 def test_tables_page_and_summary_hold_everybody(standings: Standings, tmp_path: Path) -> None:
