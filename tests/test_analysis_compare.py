@@ -109,15 +109,15 @@ def test_an_agent_that_ends_the_process_fails_alone(
     recipe: Recipe, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``sys.exit()`` in an agent is written into its row."""
-    run_in = compare_module.run_in
+    run_and_count = compare_module.run_and_count
 
     def run_or_exit(world: World, own: Recipe, *, progress: Advance | None) -> Result:
         if own.agent is not None and own.agent.name == "agents.sma_cross":
             raise SystemExit("enough")
-        result: Result = run_in(world, own, progress=progress)
+        result: Result = run_and_count(world, own, progress=progress)
         return result
 
-    monkeypatch.setattr(compare_module, "run_in", run_or_exit)
+    monkeypatch.setattr(compare_module, "run_and_count", run_or_exit)
     found = compare(recipe, ["sma_cross"], catalog=catalog, n_random=2)
     assert _standing(found, "sma_cross").error == "SystemExit: enough"
 

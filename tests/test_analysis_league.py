@@ -241,7 +241,7 @@ def test_an_agent_that_fails_does_not_stop_the_others(
             raise ValueError("out of ideas")
         return run_in(world, recipe)
 
-    monkeypatch.setattr(import_module("seawall.analysis.league"), "run_in", fail)
+    monkeypatch.setattr(import_module("seawall.analysis.league"), "run_and_count", fail)
     recipes = [recipe_of("thin")]
     found = league(recipes, ["summer_fi", "close_at"], catalog=catalog, n_states=N_STATES)
     assert found.cell("thin", "close_at") is not None
