@@ -186,6 +186,7 @@ def test_every_agent_has_a_reason(name: str) -> None:
 @pytest.mark.parametrize("name", ["sma_cross", "macd", "rsi", "bollinger"])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_sleeping_changes_no_state(name: str, data: st.DataObject) -> None:
     """Asked now and then, an indicator stands where it stands when asked on every bar.
 

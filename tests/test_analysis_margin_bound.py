@@ -32,6 +32,7 @@ RECIPES = [name for name in list_names("backtests") if name.startswith("margin_"
 
 
 @pytest.mark.parametrize(("name", "mode"), PLACES)
+@pytest.mark.slow
 def test_no_shipped_guard_does_better(name: str, mode: str) -> None:
     """Bars resolved either way; the parts of each difference add up on the way."""
     untouched = run_guard(name, "do_nothing", mode)
@@ -45,6 +46,7 @@ def test_no_shipped_guard_does_better(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "mode"), PLACES)
+@pytest.mark.slow
 def test_no_random_guard_does_better(name: str, mode: str) -> None:
     """Orders, leverage and margin at random: closed, opened again, liquidated."""
     untouched = run_guard(name, "do_nothing", mode)

@@ -140,6 +140,7 @@ def test_no_policy_of_a_small_world_does_better(seed: int) -> None:
     turns=st.booleans(),
     leverage=st.floats(1.2, 12.0),
 )
+@pytest.mark.slow
 def test_no_random_policy_does_better(
     seed: int, leverage: float, *, is_short: bool, turns: bool
 ) -> None:

@@ -85,6 +85,7 @@ def test_simulated_recipes_run_anywhere_and_are_labelled(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CRASHES)
+@pytest.mark.slow
 def test_a_crash_recipe_runs_on_real_prices(name: str, catalog: Catalog) -> None:
     """Thirty days of warm-up, the whole window, and at least one decision."""
     recipe = RECIPES[name]
@@ -97,6 +98,7 @@ def test_a_crash_recipe_runs_on_real_prices(name: str, catalog: Catalog) -> None
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("loan_20")])
+@pytest.mark.slow
 def test_a_loan_recipe_runs_through_its_crash(name: str, catalog: Catalog) -> None:
     """On real prices: the parts add up, and the untouched loan is never healthier at worst."""
     recipe = RECIPES[name]
@@ -108,6 +110,7 @@ def test_a_loan_recipe_runs_through_its_crash(name: str, catalog: Catalog) -> No
 
 
 @pytest.mark.parametrize("name", [*GUARDED, *FUTURES])
+@pytest.mark.slow
 def test_a_futures_recipe_runs_on_real_prices(name: str, catalog: Catalog) -> None:
     """The parts add up, no equity is negative, all the funding of the window is settled on a mark.
 

@@ -84,6 +84,7 @@ def test_ccxt_trades_on_it_and_a_restart_remembers(tmp_path: Path) -> None:
     assert "a state belongs to the markets" in said_no.stderr
 
 
+@pytest.mark.slow
 def test_faults_and_the_operator(tmp_path: Path) -> None:
     """A script strikes once; the operator's token opens /_admin; a stepped clock moves by it."""
     script = tmp_path / "faults.toml"

@@ -194,6 +194,7 @@ class Moody(Clean):
         (Moody, "decides the same twice in one process", "keep nothing on the class"),
     ],
 )
+@pytest.mark.slow
 def test_a_planted_fault_is_found_by_name(
     kind: type[Clean], check: str, words: str, trials: list[Trial]
 ) -> None:

@@ -67,7 +67,15 @@ def check_same(make: Any, series: tuple[Any, ...] = (FINE,)) -> Any:
     return ours
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+def _mark_most_slow(names: list[str]) -> list[Any]:
+    """By default one indicator in six is compared, all of them with the slow tests."""
+    return [
+        name if i % 6 == 0 else pytest.param(name, marks=pytest.mark.slow)
+        for i, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize("name", _mark_most_slow(sorted(KINDS)))
 def test_every_indicator_has_stock_values(name: str) -> None:
     """Each of backtrader's own indicators with its default parameters, or the same refusal."""
     kind = KINDS[name]

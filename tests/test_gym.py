@@ -109,6 +109,7 @@ def test_a_policy_that_sees_other_numbers_is_named() -> None:
         check_fits(old, spot_job)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_nothing_else() -> None:
     """Neither gymnasium nor torch, nothing is registered, no random seed is touched."""
     code = (

@@ -281,6 +281,7 @@ def remember(body: Body) -> Answer:
     return call(weigh(symbol, float(candles.close[later] > candles.close[max(place - 1, 0)])))
 
 
+@pytest.mark.slow
 def test_a_model_that_remembers_is_found_out(server: LanguageServer) -> None:
     """Its plain runs are better on average, and the interval lies above 0."""
     server.script = remember

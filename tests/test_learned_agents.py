@@ -117,6 +117,7 @@ for name in ("gradient_boosting", "hazard", "river_logistic", "expert_weights", 
 """
 
 
+@pytest.mark.slow
 def test_the_files_can_be_loaded_where_no_library_is_installed() -> None:
     """In a process that has none of them; the core needs none either."""
     ended = subprocess.run(
@@ -252,6 +253,7 @@ print(result.fills.to_csv(), result.equity.to_csv())
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_model_can_be_kept_and_used_again_without_fitting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -281,6 +281,7 @@ Catalog(Path(sys.argv[2])).append(make_candles([3]), fetched_ms=None)
     ("nth", "moment", "rows"),
     [(1, "before", 2), (2, "before", 2), (2, "after", 3)],
 )
+@pytest.mark.slow
 def test_a_kill_within_a_commit_leaves_the_old_or_the_new(
     tmp_path: Path, nth: int, moment: str, rows: int
 ) -> None:

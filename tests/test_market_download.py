@@ -388,6 +388,7 @@ def resume(server: BinanceServer, folder: Path, *, least: int) -> None:
     assert (manifest.rows, manifest.gaps, manifest.confirmed_gaps) == (N_ROWS, (), ())
 
 
+@pytest.mark.slow
 def test_a_killed_download_goes_on(server: BinanceServer, tmp_path: Path) -> None:
     """Killed with -9 while the fourth page is on its way, the first three are there, once each."""
     download_and_die(server, tmp_path, at_page=4)

@@ -99,6 +99,7 @@ def test_a_file_of_rates_can_be_checked(tmp_path: Path) -> None:
     assert [finding.rule for report in reports for finding in report.findings] == ["gap"] * 4
 
 
+@pytest.mark.slow
 def test_the_rates_of_the_shared_data_are_taken(shared_data: Path, catalog: Catalog) -> None:
     """67 assets of Ethereum, two series each, 395 days from 2025-07-22 on."""
     path = shared_data / "defi" / "aave-v3" / "reserves-daily.parquet"

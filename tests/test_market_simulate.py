@@ -39,6 +39,7 @@ def make(
     )
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bits() -> None:
     """Two processes with different hash seeds make the series that this one makes."""
     program = (

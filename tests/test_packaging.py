@@ -168,6 +168,7 @@ def test_the_wheel_holds_all_content(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_all_that_is_imported_is_declared() -> None:
     """A fresh environment holds what is declared, not what some other package happens to bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -207,6 +208,7 @@ def test_shipped_content_is_listed_from_any_directory(
     assert not [row for row in listed if "cannot be loaded" in row["about"]]
 
 
+@pytest.mark.slow
 def test_a_users_agent_works_after_chdir_and_in_a_spawned_process(
     installed: Installed, mine: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_users_agent_works_after_chdir_and_in_a_spawned_process(
     assert installed.run("python", script, cwd=tmp_path, variables=named) == expected
 
 
+@pytest.mark.slow
 def test_a_users_agent_is_listed_beside_the_shipped_ones(installed: Installed, mine: Path) -> None:
     """A file dropped into ``agents/`` is an agent."""
     listed = json.loads(installed.run("seawall", "list", "agents", "--json", cwd=mine))

@@ -195,7 +195,9 @@ class _KilledError(BaseException):
     """What a test raises in place of a kill."""
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
+)
 def test_killed_anywhere_it_goes_on(
     tmp_path: Path, record: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall.paper.allowed import VENUES, Market, Mode, Venue
+from seawall.paper.allowed import VENUES, Market, Mode, Venue, is_served
 
 README = Path(__file__).parents[1] / "README.md"
 SWITCHES = {"sandbox": "`set_sandbox_mode`", "demo": "`enable_demo_trading`", "": ""}
@@ -15,8 +15,8 @@ HEAD = (
 
 
 def make_table() -> str:
-    """Return the allow-list as the README shows it; a dash where a mode is not supported."""
-    pairs = dict.fromkeys((one.exchange, one.market) for one in VENUES)
+    """Return what is served as the README shows it; a dash where a mode is not supported."""
+    pairs = dict.fromkeys((one.exchange, one.market) for one in VENUES if is_served(one))
     return "\n".join([HEAD, *(_row(exchange, market) for exchange, market in pairs)])
 
 
@@ -31,7 +31,8 @@ def _row(exchange: str, market: Market) -> str:
 
 def _find(exchange: str, market: Market, mode: Mode) -> Venue | None:
     wanted = (exchange, market, mode)
-    found = (one for one in VENUES if (one.exchange, one.market, one.mode) == wanted)
+    served = (one for one in VENUES if is_served(one))
+    found = (one for one in served if (one.exchange, one.market, one.mode) == wanted)
     return next(found, None)
 
 

@@ -79,6 +79,7 @@ def test_an_endpoint_in_the_style_of_uagents_is_an_agent() -> None:
     assert len(result.fills)
 
 
+@pytest.mark.slow
 def test_serve_offers_an_agent_until_it_is_stopped(tmp_path: Path) -> None:
     """The verb says where, answers a run, and ends with exit code 0 on SIGTERM."""
     command = [sys.executable, "-m", "seawall", "serve", "sma_cross{fast=3,slow=9}"]

@@ -260,6 +260,7 @@ def test_orders_share_what_a_print_gives() -> None:
     seed=st.integers(0, 99),
     step_ms=st.sampled_from([777, 5_000, 61_000, 400_000]),
 )
+@pytest.mark.slow
 def test_when_the_market_is_looked_at_changes_nothing(
     cents: list[int], stop: int, seed: int, step_ms: int
 ) -> None:

@@ -308,6 +308,7 @@ def send(made: Exchange, client: RawClient, what: What) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(ACTIONS)
+@pytest.mark.slow
 def test_nothing_appears_or_vanishes(actions: list[What]) -> None:
     """Equities, the other side, fees and insurance are what was paid in, whatever is done.
 

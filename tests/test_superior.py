@@ -106,6 +106,7 @@ def test_hopeless_agents_do_not_hide_a_good_one() -> None:
 
 
 @pytest.mark.parametrize(("persistence", "most"), [(0.0, 0.08), (0.3, 0.11)])
+@pytest.mark.slow
 def test_chance_is_named_no_more_often_than_allowed(persistence: float, most: float) -> None:
     """In 200 worlds without skill somebody is named in about 5 %; a little more if gaps persist."""
     n_false = sum(
@@ -186,6 +187,7 @@ def test_bad_input_is_refused() -> None:
 
 
 @pytest.mark.parametrize("edge", [0.0, 0.001, 0.002])
+@pytest.mark.slow
 def test_another_library_agrees(edge: float) -> None:
     """In arch, with blocks as long, SPA's p-value and StepM's names are the same but for draws."""
     bootstrap = pytest.importorskip("arch.bootstrap", reason="arch is not installed")

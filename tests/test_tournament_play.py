@@ -85,6 +85,7 @@ def test_unchanged_cells_are_not_run_again_and_are_no_new_trials(tmp_path: Path)
     assert fresh.n_known == 0
 
 
+@pytest.mark.slow
 def test_who_has_luck_plays_with_all_seeds(tmp_path: Path) -> None:
     """A random agent has five cells a window, a rule one; each seed of the first is a trial."""
     file = make_league(tmp_path, agents=["matched_random", "sma_cross"])
@@ -110,6 +111,7 @@ def test_what_fails_fails_alone(tmp_path: Path) -> None:
     assert good.error == ""
 
 
+@pytest.mark.slow
 def test_a_stress_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
     """Every stress gives another equity than none, to an agent that trades."""
     stress = ["one_bar_later", "double_fees", "price_noise", "missing_bars", "start_later=5"]
@@ -127,6 +129,7 @@ def test_a_stress_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
     assert dear.worth["fees"] > 1.8 * float(plain.worth["fees"] or 0)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_a_damaged_cell_is_played_again(tmp_path: Path) -> None:
     """A file that was cut short is none."""
     file = make_league(tmp_path)

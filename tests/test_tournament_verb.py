@@ -77,6 +77,7 @@ def test_a_folder_that_cannot_be_written_is_said_first(place: Path) -> None:
     assert not (place / "results").exists()
 
 
+@pytest.mark.slow
 def test_null_leagues_say_how_often_somebody_wins(place: Path) -> None:
     """Two leagues in worlds that are shuffled from the first window's candles."""
     found = CliRunner().invoke(

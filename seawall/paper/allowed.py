@@ -356,6 +356,13 @@ _SHADOWS = (
 )
 
 VENUES: tuple[Venue, ...] = _SANDBOXES + _SHADOWS
+FUTURES_TRIED = ("binance",)  # whose sandbox's futures account can be read; beside our own exchange
+
+
+def is_served(venue: Venue) -> bool:
+    """Whether a session can run there: routes alone do not read a futures account."""
+    is_account = venue.mode == "sandbox" and venue.market == "perpetual"
+    return not is_account or venue.exchange in FUTURES_TRIED
 
 
 def find_venue(exchange: str, market: Market, mode: Mode) -> Venue:
@@ -376,5 +383,7 @@ def find_venue(exchange: str, market: Market, mode: Mode) -> Venue:
 def list_supported(mode: str, venues: Iterable[Venue] = VENUES) -> str:
     """Return ``"binance spot, binance perpetual, ..."`` of one mode; of all where it is unknown."""
     modes = {venue.mode for venue in venues}
-    named = [f"{v.exchange} {v.market}" for v in venues if v.mode == mode]
-    return ", ".join(named) if mode in modes else ", ".join(v.name for v in venues)
+    named = [f"{v.exchange} {v.market}" for v in venues if v.mode == mode and is_served(v)]
+    if mode in modes:
+        return ", ".join(named)
+    return ", ".join(v.name for v in venues if is_served(v))

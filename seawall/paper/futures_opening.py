@@ -5,7 +5,7 @@ stands still, and noted; where it has a position or orders they are the exchange
 differs is refused. A position that the recipe guards is opened only if the user said so; one that
 is there already is adopted with everything else (``reconcile``).
 
-Left out: exchanges other than Binance and our own (``plan.FUTURES_TRIED``).
+Left out: exchanges other than Binance and our own (``allowed.FUTURES_TRIED``).
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from seawall.engine.checks import check_job
 from seawall.engine.components import find_strategy
 from seawall.engine.loan.standing import check_live as check_live_loan
 from seawall.errors import RecipeError
-from seawall.paper.allowed import Market, Venue, find_venue
+from seawall.paper.allowed import FUTURES_TRIED, Market, Venue, find_venue, is_served
 from seawall.paper.errors import GuardRefused
 from seawall.paper.futures_record import has_told_account, with_told_account
 from seawall.paper.guard import local_venue, shadow_of
@@ -25,7 +25,6 @@ Style = Literal["shadow", "sandbox"]
 LOCAL = "local:"
 MARKETS: tuple[Market, ...] = ("spot", "perpetual")
 _KEPT = ("symbols", "timeframe", "higher_timeframes", "warmup", "signals")  # of the market section
-FUTURES_TRIED = ("binance",)  # whose sandbox's futures account is read; beside our own exchange
 _FOREVER = "2199-01-01"
 _NEEDED: Mapping[str, object] = {
     "execution.decide_at": "close",
@@ -71,13 +70,13 @@ class Plan:
             )
         if self.style == "sandbox" and self.markets == ("perpetual",) and not self._is_tried:
             raise GuardRefused(
-                f"a futures account is read as {', '.join(FUTURES_TRIED)} tell it, the exchange is "
-                f"{self.exchange!r}: choose one of them, or local:URL"
+                f"--sandbox on futures needs an exchange whose account can be read, is "
+                f"{self.exchange!r}: choose {', '.join(FUTURES_TRIED)} or local:URL, or --shadow"
             )
 
     @property
     def _is_tried(self) -> bool:
-        return self.is_local or self.exchange in FUTURES_TRIED
+        return self.is_local or is_served(self.venue)
 
     @property
     def markets(self) -> tuple[Market, ...]:
