@@ -3,17 +3,18 @@
 The mean of the last ``n`` settled funding rates, per year of 365 days, decides; a rate is known
 from its settlement on.
 
-Left out: what it costs to enter and to leave; a low ``n`` pays that often.
+Left out: what it costs to enter and to leave; a low ``n`` pays that often. Bars longer than the
+funding interval hold rates that it would not hear: on those it abstains and says so.
 """
 
 import json
 from typing import ClassVar
 
-from seawall.agent import Answer
-from seawall.errors import RecipeError
+from seawall.agent import AgentInfo, Answer
+from seawall.errors import AgentError, RecipeError
 from seawall.observation import Observation
 from seawall.perpetual_view import PerpetualView
-from seawall.units import YEAR_MS
+from seawall.units import YEAR_MS, to_duration_text
 
 from ._parameters import number, share, whole_number
 
@@ -45,9 +46,14 @@ class FundingThreshold:
             )
         self.n = whole_number("n", n)
         self.weight = share("weight", weight)
+        self._bar_ms = 0
         self._rates: dict[str, list[float]] = {}
         self._settled_ms: dict[str, int] = {}
         self._is_in: dict[str, bool] = {}
+
+    def begin(self, info: AgentInfo) -> None:
+        """Note how long a bar is."""
+        self._bar_ms = info.timeframe_ms
 
     def decide(self, observation: Observation) -> Answer:
         """Return the shares that have changed, by contract; ``None`` where none has."""
@@ -65,7 +71,18 @@ class FundingThreshold:
         return changed or None
 
     def _listen(self, view: PerpetualView, symbol: str) -> None:
-        """Note the rate that was settled last, once."""
+        """Note the rate that was settled last, once.
+
+        Raises:
+            AgentError: others were settled since the bar before.
+        """
+        interval_ms = view.contracts[symbol].interval_ms
+        if self._bar_ms > interval_ms:
+            longest = to_duration_text(interval_ms)
+            raise AgentError(
+                f"funding_threshold hears one rate a bar, {symbol} is settled every {longest} and "
+                f"bars last {to_duration_text(self._bar_ms)}: take bars of at most {longest}"
+            )
         next_ms, rate = view.next_funding_ms(symbol), view.funding_rate(symbol)
         if rate != rate or self._settled_ms.get(symbol) == next_ms:  # noqa: PLR0124 - nan
             return

@@ -1,8 +1,26 @@
-"""The job of guarding a leveraged position on a futures account."""
+"""Jobs on a futures account: what they have in common, and guarding a leveraged position."""
+
+from collections.abc import Iterable
 
 from seawall.agent import Decision, to_margin_decision
 from seawall.errors import RecipeError
+from seawall.perpetual_view import PerpetualView
 from seawall.strategy import AgentStrategy
+
+
+def check_granted(view: PerpetualView, symbols: Iterable[str], leverage: float) -> None:
+    """Raise where a contract does not grant the leverage that a job aims at.
+
+    Raises:
+        RecipeError: its own leverage is lower; orders would be made smaller without end.
+    """
+    for symbol in symbols:
+        granted = view.position(symbol).leverage
+        if granted < leverage:
+            raise RecipeError(
+                f"strategy.leverage is {leverage:g}, {symbol} is set to {granted:g}x: raise "
+                "perpetual.leverage, or lower strategy.leverage"
+            )
 
 
 class MarginStrategy(AgentStrategy):

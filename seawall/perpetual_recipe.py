@@ -32,7 +32,7 @@ class FundingSection(Section):
         source: ``series`` of the catalog; ``rate``: the same one at every stamp. Simulated markets
             simulate theirs, unless a rate is given.
         rate: per interval, as a fraction; for ``source = "rate"``.
-        interval: between two stamps.
+        interval: between two stamps, of a given rate or a simulated one; a series has its own.
         missing: what a hole in the series is: ``refuse``, or ``zero``, which is printed.
     """
 

@@ -151,6 +151,12 @@ class Result:
     judgement: Mapping[str, object] | None = None
     other: "Result | None" = None
 
+    @property
+    def n_liquidations(self) -> int:
+        """Of the loan, and the moments at which positions at the exchange were liquidated."""
+        struck = self.margin_liquidations
+        return len(self.liquidations) + (int(struck["time"].nunique()) if "time" in struck else 0)
+
     def save(self, folder: Path) -> Path:
         """Write the result to ``folder`` and return its full path; an older result is replaced.
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from seawall.action import Action, TargetWeight
 from seawall.agent import Decision, is_number, to_decision
 from seawall.errors import AgentError, RecipeError
+from seawall.margin_strategy import check_granted
 from seawall.observation import Observation
 from seawall.perpetual_action import Transfer, Wallet
 from seawall.perpetual_view import PerpetualView
@@ -103,12 +104,7 @@ class FundingCarry(AgentStrategy):
                     f"perpetual.margin must be cross, is isolated for {pair.perpetual}: the carry "
                     'backs its shorts out of the wallet; write margin = "cross"'
                 )
-            granted = position.leverage
-            if granted < self.p.leverage:
-                raise RecipeError(
-                    f"strategy.leverage is {self.p.leverage:g}, {pair.perpetual} is set to "
-                    f"{granted:g}x: raise perpetual.leverage, or lower strategy.leverage"
-                )
+        check_granted(view, [pair.perpetual for pair in self.pairs], self.p.leverage)
         super().start()
 
     # What the agent says --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Decision, is_number, to_decision
 from seawall.deleveraging import to_leverage
 from seawall.errors import RecipeError
+from seawall.margin_strategy import check_granted
 from seawall.observation import Observation
 from seawall.order_strategy import find_dearest
 from seawall.perpetual_action import TargetLeverage
@@ -23,7 +24,7 @@ class FuturesTrading(AgentStrategy):
 
     Parameters:
         leverage: a weight of 1 is so many times the equity: an agent that answers 0 to 1, or -1 to
-            1, is leveraged so and need not know.
+            1, is leveraged so and need not know. At most ``perpetual.leverage``.
         max_leverage: largest gross notional, in units of equity. Weights of one decision that go
             beyond are cut by the same factor; an order that does is refused. What rests, and what
             the decision has asked for before, counts as filled where that makes it larger, at the
@@ -62,6 +63,13 @@ class FuturesTrading(AgentStrategy):
             raise RecipeError(
                 f"strategy.allow_short must be true or false, is {self.p.allow_short!r}"
             )
+
+    def start(self) -> None:
+        """Check the leverage; then tell the agent what it is up to."""
+        view = self.see_perpetual()
+        if view is not None:
+            check_granted(view, self.perpetuals, self.p.leverage)
+        super().start()
 
     def read_answer(self, answer: object) -> Decision:
         """Return an agent's answer as a decision, leveraged; note all weights that it wants."""

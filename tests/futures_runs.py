@@ -13,6 +13,7 @@ from seawall.engine.broker import ExchangeBroker
 from seawall.engine.cerebro import Cerebro
 from seawall.engine.feed import ArrayFeed
 from seawall.engine.perpetual.world import BracketEpoch, PerpetualWorld, Stamps
+from seawall.market.funding import Spell
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.venues.futures import FuturesAccount
 from seawall.venues.parameters import SpotParameters
@@ -111,7 +112,7 @@ class Market:
                 mark=np.array(columns[3], dtype=float),
             ),
             epochs=(BracketEpoch(first_step=0, tables=tables, names=symbols),),
-            intervals_ms=(8 * HOUR_MS,) * len(symbols),
+            spells=((Spell(0, 8 * HOUR_MS),),) * len(symbols),
             sources=dict.fromkeys(symbols, "series"),
         )
 

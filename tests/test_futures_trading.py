@@ -372,6 +372,12 @@ def test_limits_that_make_no_sense_are_refused(
     assert rule in str(caught.value)
 
 
+def test_more_leverage_than_the_contract_grants_is_refused(trade: Run) -> None:
+    """Orders would be made smaller without end; 10x is the default of the exchange's side."""
+    with pytest.raises(RecipeError, match=r"strategy.leverage is 20, ETH/USDT:USDT is set to 10x"):
+        trade(once(), **{"strategy.leverage": 20.0})
+
+
 # What the loop does with the account --------------------------------------------------------------
 
 

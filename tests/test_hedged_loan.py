@@ -1,20 +1,23 @@
 """The job of a loan that may be hedged: what it permits, its recipes, and how it is judged."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from math import inf
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hedged_runs import Hours, Plan, hedged_recipe, play, texts
 from perpetual_runs import ETH, SPOT, fill_catalog
 
 from seawall.action import Order, TargetWeight
+from seawall.analysis.compare import describe_troubles
 from seawall.analysis.contender import to_contender
 from seawall.analysis.hindsight_world import find_hindsight
 from seawall.analysis.judgement import HEDGED_PARTS, Judgement, Protection
 from seawall.analysis.league import judge_alone, league
+from seawall.analysis.protection import measure_protection
 from seawall.analysis.report import write_report
 from seawall.conformance import check_agent, check_strategy
 from seawall.conformance.loan_worlds import default_hedged_recipe
@@ -415,6 +418,17 @@ def test_an_untouched_loan_costs_nothing() -> None:
     price = judged("do_nothing").price
     assert price.price_usd == 0.0
     assert set(price.parts.values()) == {0.0}
+
+
+def test_a_short_that_is_liquidated_counts_beside_the_loan() -> None:
+    """Judgement, result and the words of a run have the liquidations of both venues."""
+    result = crash_run("do_nothing")
+    row = {"time": result.equity.index[3], "symbol": ETH}
+    struck = replace(result, margin_liquidations=pd.DataFrame([row, row]))
+    n_loan = len(result.liquidations)
+    assert struck.n_liquidations == n_loan + 1
+    assert measure_protection(struck).n_liquidations == n_loan + 1
+    assert f"was liquidated {n_loan + 1} time" in describe_troubles(struck)
 
 
 def test_a_result_with_both_survives_the_disk_and_is_shown(tmp_path: Path) -> None:

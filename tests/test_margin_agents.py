@@ -1,6 +1,7 @@
 """The agents on a futures account: what each sends, when, and why not; worked out by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -283,6 +284,20 @@ def test_a_carry_is_entered_above_one_rate_and_left_below_another() -> None:
     share = {ETH: 0.5, BTC: 0.5}
     gone = {ETH: 0.0, BTC: 0.0}
     assert hear(agent, rates) == [None, share, None, gone, None]
+
+
+def test_a_carry_hears_every_rate_or_abstains() -> None:
+    """A bar of a day holds three settlements, of which the last alone would be heard."""
+    agent: Any = make("funding_threshold", n=2)
+    info = AgentInfo(
+        symbols=(ETH, BTC), timeframe_ms=DAY_MS, decide_at="close", taker_fee_bps=5.0,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    agent.begin(info)
+    with pytest.raises(AgentError, match="settled every 8h and bars last 1d: take bars of at most"):
+        hear(agent, [1e-4])
+    agent.begin(replace(info, timeframe_ms=8 * HOUR_MS))
+    assert hear(agent, [1e-4, 1e-4])[1] is not None
 
 
 def test_a_carry_goes_on_after_a_restart() -> None:

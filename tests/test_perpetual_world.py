@@ -124,7 +124,7 @@ def test_marks_are_those_of_the_series(catalog: Catalog) -> None:
     assert world.marks.shape == (48, 1, 4)
     assert world.marks[30, 0].tolist() == [3_039.0, 3_041.0, 3_038.0, 3_040.0]
     assert world.labels == ()
-    assert world.intervals_ms == (8 * HOUR_MS,)
+    assert world.interval_at(0, 0) == 8 * HOUR_MS
 
 
 def test_a_built_mark_is_labelled_and_spot_is_read_from_the_catalog(catalog: Catalog) -> None:
@@ -336,6 +336,59 @@ def test_many_holes_are_counted(catalog: Catalog) -> None:
         build(catalog, recipe(ETH, funding={"interval": "1h"}))
 
 
+FOUR_HOURS = find_stamps(SINCE, SINCE + DAY_MS, 4 * HOUR_MS)
+
+
+def with_stamps(tmp_path: Path, times: list[int], n_days: int = 3) -> Catalog:
+    """Return a catalog of one contract that is settled then."""
+    made = Catalog(tmp_path / "own")
+    for series in (candles(SPOT, ramp(24 * n_days)), candles(ETH, ramp(24 * n_days))):
+        made.write(series, fetched_ms=None)
+    made.write(funding(ETH, times), fetched_ms=None)
+    return made
+
+
+def test_a_series_has_its_own_interval(tmp_path: Path) -> None:
+    """Every 4 hours by its stamps: holes are named, and an agent is told 4 hours."""
+    whole = with_stamps(tmp_path / "a", FOUR_HOURS.tolist())
+    assert perpetual(whole, recipe(ETH)).interval_at(0, SINCE) == 4 * HOUR_MS
+    holes = np.delete(FOUR_HOURS, [3, 5]).tolist()
+    with pytest.raises(DataError, match=r"every 4h, .* no rate at 2025-01-02 12:00, .* 20:00"):
+        build(with_stamps(tmp_path / "b", holes), recipe(ETH))
+
+
+def test_an_interval_that_changes_is_followed_and_said(tmp_path: Path) -> None:
+    """Two days every 8 hours, then every 4: nothing is missing, and agents hear when it changed."""
+    until = SINCE + DAY_MS
+    times = [
+        *find_stamps(SINCE - 2 * DAY_MS, until, 8 * HOUR_MS).tolist(),
+        *find_stamps(until, until + DAY_MS, 4 * HOUR_MS).tolist(),
+    ]
+    made = Catalog(tmp_path)
+    for series in (
+        candles(SPOT, ramp(24 * 5), since_ms=SINCE - 3 * DAY_MS),
+        candles(ETH, ramp(24 * 5), since_ms=SINCE - 3 * DAY_MS),
+        funding(ETH, times),
+    ):
+        made.write(series, fetched_ms=None)
+    window = ("2024-12-31", "2025-01-04")
+    world = perpetual(made, recipe(ETH, window=window))
+    assert world.interval_at(0, until - 1) == 8 * HOUR_MS
+    assert world.interval_at(0, until) == 4 * HOUR_MS
+    said = f"funding of {ETH} is settled every 8h, from 2025-01-03 00:00 every 4h"
+    assert said in world.labels
+    times.remove(until + 8 * HOUR_MS)
+    made.write(funding(ETH, times), fetched_ms=None)
+    with pytest.raises(DataError, match=r"every 8h and 4h, .* no rate at 2025-01-03 08:00"):
+        build(made, recipe(ETH, window=window))
+
+
+def test_an_interval_that_the_series_does_not_have_is_refused(catalog: Catalog) -> None:
+    """The recipe says 24 hours, the stamps 8: the interval is the series' own."""
+    with pytest.raises(DataError, match=r"interval is 24h, .* every 8h: leave the interval out"):
+        build(catalog, recipe(ETH, funding={"interval": "24h"}))
+
+
 def test_without_funding_nothing_runs(tmp_path: Path) -> None:
     """The series is named with its command; as zero it is printed."""
     bare = Catalog(tmp_path / "bare")
@@ -355,7 +408,7 @@ def test_a_given_rate_needs_no_series(tmp_path: Path) -> None:
     world = perpetual(bare, recipe(ETH, funding=section))
     assert world.stamps.rate.tolist() == [0.0003] * 6
     assert np.diff(world.stamps.time_ms).tolist() == [4 * HOUR_MS] * 5
-    assert world.intervals_ms == (4 * HOUR_MS,)
+    assert world.interval_at(0, 0) == 4 * HOUR_MS
     assert any("is 0.0300% every 4h" in one for one in world.labels)
 
 

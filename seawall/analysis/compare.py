@@ -32,6 +32,7 @@ from seawall.workspace import find_recipe
 
 ALWAYS = ("cash", "buy_and_hold")
 _STEPS = 1_000  # of the progress, per agent
+_TROUBLES = (("abstained", "abstained", "text"), ("refused", "was refused", "reason"))
 _BOOTSTRAP_STREAM, _CHANCE_STREAM = 1, 2  # the seed's streams: one does not move the other
 
 Advance = Callable[[int, int], None]
@@ -239,13 +240,17 @@ def _standing(
 
 
 def describe_troubles(result: Result) -> str:
-    """Return how often an agent abstained or was refused, and the commonest reason of each."""
-    journal = result.journal
+    """Return how often an agent was liquidated, abstained or was refused, and why.
+
+    On a futures account also how often an order was made smaller: its margin did not carry it.
+    """
+    journal, kinds = result.journal, list(_TROUBLES)
     found = []
-    for kind, verb, column in (
-        ("abstained", "abstained", "text"),
-        ("refused", "was refused", "reason"),
-    ):
+    if n_struck := result.n_liquidations:
+        found.append(f"was liquidated {n_struck:,} {'time' if n_struck == 1 else 'times'}")
+    if not result.perpetual.empty:
+        kinds.append(("reduced", "had orders made smaller", "reason"))
+    for kind, verb, column in kinds:
         reasons = journal.loc[journal["kind"] == kind, column]
         if len(reasons):
             found.append(f"{verb} {len(reasons):,} times, most often: {reasons.mode().iloc[0]}")

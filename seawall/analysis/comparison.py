@@ -60,7 +60,7 @@ class Standing:
         percentile: share of its random agents that it beat, 0 to 100; equal ones count half. nan
             where those hardly trade, so that their luck says nothing.
         share_of_chance: how often chance alone does as well, from 1 / (n_random + 1) to 1; or nan.
-        remarks: how often it abstained or was refused, and why; empty where it never did.
+        remarks: how often it was liquidated, abstained or was refused, and why; or empty.
         chance_turnover, chance_exposure: means of its random agents, to see how well they match.
     """
 

@@ -104,7 +104,7 @@ def measure_protection(result: Result) -> Protection:
         start_equity_usd=float(equity[0]),
         final_equity_usd=float(equity[-1]),
         final_equity_collateral=float(equity[-1] / _column(loan, "market_price")[-1]),
-        n_liquidations=len(struck),
+        n_liquidations=result.n_liquidations,
         seized=_sum(struck.loc[is_main], "seized"),
         seized_usd=_sum(struck, "seized_usd"),
         repaid_usd=_sum(struck, "repaid_usd"),

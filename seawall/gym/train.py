@@ -10,14 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seawall.engine.run import run
 from seawall.errors import RecipeError, ToolError
 from seawall.gym.policy_file import Policy, save_policy
 from seawall.market.catalog import Catalog
 from seawall.recipe import SIMULATED, Recipe
-from seawall.result import Result
 from seawall.units import to_time_text
 
 Advance = Callable[[int, int], None]
@@ -223,9 +220,5 @@ def _test(
     return Tested(
         agent=name,
         total_returns=tuple(result.metrics.total_return for result in results),
-        n_liquidations=tuple(_count_liquidations(result) for result in results),
+        n_liquidations=tuple(result.n_liquidations for result in results),
     )
-
-
-def _count_liquidations(result: Result) -> int:
-    return int(np.count_nonzero(result.journal["kind"] == "liquidated"))

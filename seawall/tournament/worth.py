@@ -22,15 +22,11 @@ def worth_of(result: Result) -> dict[str, float | None]:
         one.name: getattr(result.metrics, one.name) for one in fields(result.metrics)
     }
     found |= {f"n_{kind}": count for kind, count in result.counts.items()}
-    found[N_LIQUIDATIONS] = len(result.liquidations) + _n_times(result.margin_liquidations)
+    found[N_LIQUIDATIONS] = result.n_liquidations
     found["best_total_return"] = result.band.optimistic
     found |= {f"part_{name}": value for name, value in result.parts.items()}
     found |= _thinking(result.ledger)
     return {name: _plain(value) for name, value in found.items()}
-
-
-def _n_times(table: pd.DataFrame) -> int:
-    return int(table["time"].nunique()) if "time" in table else 0
 
 
 def _thinking(ledger: pd.DataFrame) -> Mapping[str, object]:

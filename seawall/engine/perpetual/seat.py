@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Self
 
@@ -68,6 +69,7 @@ class FuturesSeat:
         account.requests = exchange.requests = self.requests
         contracts = {book.symbol: self._describe(book.row) for book in futures.books}
         self._contracts = MappingProxyType(contracts)
+        self._has_changes = any(len(spells) > 1 for spells in world.spells)
         self._rates = futures.tape.find_rates(-FOREVER_MS)
         self._next_ms: dict[str, int] = {}
         self._quiet_until_ms = -FOREVER_MS  # until then no funding is settled
@@ -188,6 +190,13 @@ class FuturesSeat:
     def _find_funding(self, time_ms: int) -> None:
         """Read the last rates, and when each contract is settled next."""
         tape = self._tape
+        if self._has_changes:
+            self._contracts = MappingProxyType(
+                {
+                    symbol: replace(one, interval_ms=self._world.interval_at(one.row, time_ms))
+                    for symbol, one in self._contracts.items()
+                }
+            )
         self._rates = tape.find_rates(time_ms)
         self._next_ms = {
             symbol: tape.find_next_stamp_ms(one.row, time_ms, one.interval_ms)
@@ -212,7 +221,7 @@ class FuturesSeat:
             liquidation_fee=float(self.futures.terms[row, 0]),
             lot_size=rules.lot_size,
             max_leverage=float(self.futures.tables[row, 0, layout.MAX_LEVERAGE]),
-            interval_ms=self._world.intervals_ms[row],
+            interval_ms=self._world.interval_at(row, -FOREVER_MS),
         )
 
     # What is asked --------------------------------------------------------------------------------

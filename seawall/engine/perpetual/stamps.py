@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from seawall.errors import DataError, SeriesNotFound
 from seawall.market.catalog import Catalog, fetch_line
-from seawall.market.funding import FUNDING_TIMEFRAME, find_missing, find_stamps
+from seawall.market.funding import FUNDING_TIMEFRAME, Spell, find_missing, find_spells, find_stamps
 from seawall.market.series import Candles, FloatArray, SeriesKey, Signal, TimeArray
 from seawall.perpetual_recipe import FundingSection
 from seawall.recipe import MarketSection
-from seawall.units import to_time_text
+from seawall.units import to_duration_ms, to_duration_text, to_time_text
 from seawall.venues.futures_tape import LATE_MS
 
 _SHOWN = 3
@@ -36,12 +36,13 @@ class Stamps(NamedTuple):
 
 
 class FoundFunding(NamedTuple):
-    """Times and rates of one contract, what was read for them, and what has to be said."""
+    """Times and rates of one contract, how often, what was read, and what has to be said."""
 
     time_ms: TimeArray
     rate: FloatArray
     labels: tuple[str, ...] = ()
     extra: tuple[Signal, ...] = ()
+    spells: tuple[Spell, ...] = ()
 
 
 def find_funding(
@@ -64,15 +65,18 @@ def find_funding(
     if series is None:
         times = find_stamps(since_ms, until_ms, section.interval_ms)
         label = f"assumption: zero funding of {symbol}, the catalog has no rates"
-        return FoundFunding(times, np.zeros(len(times)), (label,))
-    missing = find_missing(series, since_ms, until_ms, section.interval_ms)
+        one = Spell(since_ms, section.interval_ms)
+        return FoundFunding(times, np.zeros(len(times)), (label,), spells=(one,))
+    spells = _read_spells(section, series, since_ms)
+    labels = _name_changes(symbol, spells)
+    missing = find_missing(series.time_ms, since_ms, until_ms, spells)
     if not len(missing):
-        return FoundFunding(series.time_ms, series.value, (), (series,))
+        return FoundFunding(series.time_ms, series.value, labels, (series,), spells)
     shown = ", ".join(to_time_text(int(time_ms)) for time_ms in missing[:_SHOWN])
     more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
     if section.missing == "refuse":
         raise DataError(
-            f"funding must be known every {section.interval}, {series.key} has no rate at {shown}"
+            f"funding must be known every {_name(spells)}, {series.key} has no rate at {shown}"
             f"{more}: {fetch_line(series.key, market.since_ms, market.until_ms)}, or set "
             'perpetual.funding.missing = "zero", which is printed'
         )
@@ -80,7 +84,36 @@ def find_funding(
     order = np.argsort(times)
     rates = np.concatenate([series.value, np.zeros(len(missing))])
     label = f"assumption: zero funding of {symbol} at {len(missing):,} settlements ({shown}{more})"
-    return FoundFunding(times[order], rates[order], (label,), (series,))
+    return FoundFunding(times[order], rates[order], (*labels, label), (series,), spells)
+
+
+def _read_spells(section: FundingSection, series: Signal, since_ms: int) -> tuple[Spell, ...]:
+    """Return how often a series is settled; an interval that the recipe names must be that."""
+    spells = find_spells(series.time_ms, since_ms, section.interval_ms)
+    is_named = section.interval_ms != to_duration_ms(FUNDING_TIMEFRAME)
+    if is_named and section.interval_ms not in {one.interval_ms for one in spells}:
+        raise DataError(
+            f"perpetual.funding.interval is {section.interval}, {series.key} is settled every "
+            f"{_name(spells)}: leave the interval out, a series has its own"
+        )
+    return spells
+
+
+def _name(spells: tuple[Spell, ...]) -> str:
+    return " and ".join(dict.fromkeys(to_duration_text(one.interval_ms) for one in spells))
+
+
+def _name_changes(symbol: str, spells: tuple[Spell, ...]) -> tuple[str, ...]:
+    """Return what is to be said of a contract whose interval changes within the window."""
+    if len(spells) == 1:
+        return ()
+    later = [
+        f"from {to_time_text(one.since_ms)} every {to_duration_text(one.interval_ms)}"
+        for one in spells[1 : _SHOWN + 1]
+    ]
+    more = f" and {len(spells) - 1 - _SHOWN} changes more" if len(spells) > _SHOWN + 1 else ""
+    first = to_duration_text(spells[0].interval_ms)
+    return (f"funding of {symbol} is settled every {first}, {', '.join(later)}{more}",)
 
 
 def with_rate(market: MarketSection, section: FundingSection, symbol: str) -> FoundFunding:
@@ -88,7 +121,8 @@ def with_rate(market: MarketSection, section: FundingSection, symbol: str) -> Fo
     rate = section.rate or 0.0
     times = find_stamps(market.since_ms, market.until_ms, section.interval_ms)
     label = f"assumption: the funding rate of {symbol} is {rate:.4%} every {section.interval}"
-    return FoundFunding(times, np.full(len(times), rate), (label,))
+    spells = (Spell(market.since_ms, section.interval_ms),)
+    return FoundFunding(times, np.full(len(times), rate), (label,), spells=spells)
 
 
 def place(

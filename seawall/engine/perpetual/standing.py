@@ -17,6 +17,7 @@ from seawall.engine.perpetual.tables import BracketEpoch, find_epochs
 from seawall.engine.perpetual.world import PerpetualWorld
 from seawall.market.brackets import Brackets
 from seawall.market.catalog import Catalog
+from seawall.market.funding import Spell
 from seawall.market.series import Candles, FloatArray, TimeArray
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import MarketSection
@@ -181,7 +182,7 @@ def to_world(
         marks=marks,
         stamps=stamps,
         epochs=(epoch,),
-        intervals_ms=standing.intervals_ms,
+        spells=tuple((Spell(0, one),) for one in standing.intervals_ms),
         labels=standing.labels,
         sources=standing.sources,
         clock_ms=clock_ms,

@@ -20,6 +20,7 @@ from seawall.engine.perpetual.tables import BracketEpoch, find_epochs
 from seawall.engine.simulated import simulate_contract
 from seawall.errors import RecipeError
 from seawall.market.catalog import Catalog
+from seawall.market.funding import Spell
 from seawall.market.series import Candles, FloatArray, Series, TimeArray
 from seawall.perpetual_recipe import PerpetualSection
 from seawall.recipe import SIMULATED, Recipe
@@ -47,7 +48,7 @@ class PerpetualWorld:
         stamps: the settlements of funding that fall into bars that trade, but that of the instant
             in which a given position is opened.
         epochs: the brackets, the first from step 0 on.
-        intervals_ms: by row, between two settlements.
+        spells: by row, how often funding is settled from when on.
         labels: what has to be said beside every number.
         extra: series that were read beside the market's candles.
         sources: by symbol, where the mark comes from.
@@ -60,7 +61,7 @@ class PerpetualWorld:
     marks: FloatArray
     stamps: Stamps
     epochs: tuple[BracketEpoch, ...]
-    intervals_ms: tuple[int, ...]
+    spells: tuple[tuple[Spell, ...], ...]
     labels: tuple[str, ...] = ()
     extra: tuple[Series, ...] = ()
     sources: Mapping[str, MarkOrigin]
@@ -72,6 +73,11 @@ class PerpetualWorld:
     def epoch_at(self, step: int) -> BracketEpoch:
         """Return the brackets in force at a step of the world's clock."""
         return [epoch for epoch in self.epochs if epoch.first_step <= step][-1]
+
+    def interval_at(self, row: int, time_ms: int) -> int:
+        """Return the time between two settlements of a contract, as it is then, in milliseconds."""
+        first, *later = self.spells[row]
+        return next((one for one in reversed(later) if one.since_ms <= time_ms), first).interval_ms
 
 
 def perpetual_section(recipe: Recipe) -> PerpetualSection | None:
@@ -127,7 +133,7 @@ def build_perpetual_world(
         marks=marks,
         stamps=stamps,
         epochs=tables.epochs,
-        intervals_ms=(section.funding.interval_ms,) * len(symbols),
+        spells=tuple(funding.spells for funding in fundings),
         labels=(*tables.labels, *labels, *inside),
         extra=tuple(extra),
         sources={symbol: mark.origin for symbol, (mark, _) in zip(symbols, found, strict=True)},
@@ -169,4 +175,5 @@ def _simulate_one(
         return mark, with_rate(recipe.market, section.funding, symbol)
     label = f"simulated: funding of {symbol} follows from a simulated premium"
     rates = made.funding
-    return mark, FoundFunding(rates.time_ms, rates.value, (label,), (rates,))
+    spells = (Spell(recipe.market.since_ms, section.funding.interval_ms),)
+    return mark, FoundFunding(rates.time_ms, rates.value, (label,), (rates,), spells)
