@@ -210,7 +210,7 @@ def test_a_mark_may_begin_within_the_warm_up(catalog: Catalog) -> None:
     st.lists(st.integers(0, 60), min_size=1, max_size=20, unique=True),
 )
 def test_a_row_is_the_bar_that_closes_or_the_last_close(hours: list[int], steps: list[int]) -> None:
-    """For any bars and any clock, one row at a time."""
+    """For any bars and any clock, row by row, with the extremes of bars between two steps."""
     at = np.array(sorted(hours), dtype=np.int64) * HOUR_MS
     prices = 100.0 + np.arange(len(at), dtype=np.float64)
     series = Candles(
@@ -218,15 +218,37 @@ def test_a_row_is_the_bar_that_closes_or_the_last_close(hours: list[int], steps:
         low=prices - 2, close=prices + 1, volume=prices,
     )  # fmt: skip
     clock = np.array(sorted(steps), dtype=np.int64) * HOUR_MS
+    n_before = 0
     for row, now in zip(align(series, clock), clock.tolist(), strict=True):
         closed = [i for i, close_ms in enumerate(series.close_ms.tolist()) if close_ms <= now]
         if not closed:
             assert np.isnan(row).all()
-        elif series.close_ms[closed[-1]] == now:
-            p = prices[closed[-1]]
-            assert row.tolist() == [p, p + 2, p - 2, p + 1]
-        else:
-            assert row.tolist() == [prices[closed[-1]] + 1] * 4
+            continue
+        last = prices[closed[-1]]
+        is_own = series.close_ms[closed[-1]] == now
+        expected = [last, last + 2, last - 2, last + 1] if is_own else [last + 1] * 4
+        passed = closed[n_before:] if n_before else []
+        if len(passed) > 1:
+            expected[1] = max(expected[1], *(prices[i] + 2 for i in passed))
+            expected[2] = min(expected[2], *(prices[i] - 2 for i in passed))
+        assert row.tolist() == expected
+        n_before = len(closed)
+
+
+def test_a_liquidation_price_crossed_in_a_hole_of_the_candles_is_crossed(tmp_path: Path) -> None:
+    """The contract's candles of 10:00 to 12:00 are missing; the mark fell to 1,000 at 11:00."""
+    made = Catalog(tmp_path)
+    whole, mark = candles(ETH, ramp()), candles(ETH, ramp(), "mark")
+    kept = np.abs(whole.time_ms - (SINCE + 11 * HOUR_MS)) > HOUR_MS
+    own = [whole.time_ms, whole.open, whole.high, whole.low, whole.close, whole.volume]
+    at, o, h, low, c, v = (column[kept] for column in own)
+    mark.low.setflags(write=True)
+    mark.low[np.searchsorted(mark.time_ms, SINCE + 11 * HOUR_MS)] = 1_000.0
+    holed = Candles(key=whole.key, time_ms=at, open=o, high=h, low=low, close=c, volume=v)
+    for series in (holed, mark, funding(ETH)):
+        made.write(series, fetched_ms=None)
+    world = perpetual(made, recipe(ETH))
+    assert world.marks[:, 0, 2].min() == 1_000.0
 
 
 def test_funding_falls_into_the_bar_that_contains_it(catalog: Catalog) -> None:

@@ -14,6 +14,7 @@ from seawall.market.series import Candles, FloatArray, Series, SeriesKey, TimeAr
 from seawall.perpetual_recipe import MarkSection
 from seawall.recipe import MarketSection
 from seawall.units import to_time_text
+from seawall.venues.futures_tape import HIGH, LOW
 
 MarkOrigin = Literal["series", "built", "last", "simulated"]
 
@@ -77,7 +78,9 @@ def find_mark(
 def align(candles: Candles, clock_ms: TimeArray) -> FloatArray:
     """Return open, high, low and close at each step: float64, shape (n_steps, 4).
 
-    A step at which no bar closes has the last close four times; nan before the first bar.
+    A step at which no bar closes has the last close four times; nan before the first bar. Bars
+    that close between two steps, where the market's own candles are missing, give the second one
+    their highs and lows: a price that was crossed in a hole was crossed.
     """
     last = np.searchsorted(candles.close_ms, clock_ms, "right") - 1
     bars = np.column_stack([candles.open, candles.high, candles.low, candles.close])
@@ -85,6 +88,10 @@ def align(candles: Candles, clock_ms: TimeArray) -> FloatArray:
     is_new = (last >= 0) & np.isin(clock_ms, candles.close_ms)
     rows = np.where(is_new[:, None], rows, rows[:, 3:])
     rows[last < 0] = np.nan
+    for step in np.flatnonzero((np.diff(last, prepend=last[:1]) > 1) & (np.roll(last, 1) >= 0)):
+        passed = slice(last[step - 1] + 1, last[step] + 1)
+        rows[step, HIGH] = max(rows[step, HIGH], candles.high[passed].max())
+        rows[step, LOW] = min(rows[step, LOW], candles.low[passed].min())
     return np.ascontiguousarray(rows)
 
 
