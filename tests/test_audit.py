@@ -13,8 +13,10 @@ from seawall.analysis.audit import audit_result
 from seawall.analysis.track_record import audit_track_record
 from seawall.errors import DataError
 from seawall.market.series import Candles, SeriesKey
+from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import DAY_MS, to_time_ms
+from seawall.workspace import find_recipe
 
 HEAD = "date,action,symbol,quantity,price,cash,holdings\n"
 # 10 bps of each notional: 2,000 costs 2, 3,000 brings 3 less.
@@ -94,6 +96,18 @@ def test_deposits_are_no_gain(tmp_path: Path) -> None:
     assert found(tmp_path, text.replace("50,,150", "50,,160")) == [(3, "cash"), (4, "cash")]
 
 
+def test_the_first_price_of_a_holding_is_no_gain(tmp_path: Path) -> None:
+    """One BTC was there all the time, its price is stated when it is sold: nothing is earned."""
+    rows = (
+        '2024-01-01,buy,ETH,10,2000,80000,"{""ETH"": 10, ""BTC"": 1}"\n'
+        '2024-01-02,sell,BTC,1,40000,120000,"{""ETH"": 10}"\n'
+    )
+    audit = audit_track_record(record(tmp_path, rows))
+    assert audit.start_equity == audit.final_equity == 140_000
+    assert audit.total_return == 0.0
+    assert any("no price was stated of BTC before row 3" in note for note in audit.notes)
+
+
 def test_holdings_that_are_not_stated_any_more_are_named(tmp_path: Path) -> None:
     """JSON states all that is held: a coin that is left out without a sale is gone."""
     text = (
@@ -149,6 +163,41 @@ def test_a_futures_account_adds_up(tmp_path: Path) -> None:
     audit = audit_result(result.save(tmp_path / "run"))
     assert audit.adds_up, audit.findings
     assert audit.n_fills > 0
+
+
+@pytest.mark.parametrize("quantity", [10.0, 3_000.0])
+def test_a_liquidated_account_adds_up(tmp_path: Path, quantity: float) -> None:
+    """In one step or tier by tier: fee and insurance of the ledger are the fee of the fills."""
+    recipe = Recipe.from_file(find_recipe("margin_demo")).with_settings(
+        {"perpetual.leverage": 20, "perpetual.position": {"quantity": quantity, "leverage": 18},
+         "agent": {"name": "agents.do_nothing"}}
+    )  # fmt: skip
+    result = seawall.run(recipe)
+    assert result.n_liquidations == 1
+    audit = audit_result(result.save(tmp_path / "run"))
+    assert audit.adds_up, audit.findings
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "rows"),
+    [
+        ("price", 1.1, [4]), ("raw_price", 1.1, [4, 4]), ("quantity", 1.1, [4, 4, 4]),
+        ("slippage", 0.5, [4, 4]), ("time_ms", 1.01, [4]),
+    ],
+)  # fmt: skip
+def test_a_fill_that_was_changed_is_found(
+    result: Result, tmp_path: Path, column: str, change: float, rows: list[int]
+) -> None:
+    """Whatever of it was improved, its row is named."""
+    folder = result.save(tmp_path / "run")
+    fills = pd.read_parquet(folder / "fills.parquet")
+    values = fills[column].to_numpy(dtype=np.float64).copy()
+    values[4] *= change
+    fills.assign(**{column: values.astype(fills[column].dtype)}).to_parquet(
+        folder / "fills.parquet"
+    )
+    named = [one.row for one in audit_result(folder).findings if one.rule == "fills"]
+    assert named == rows
 
 
 @pytest.mark.parametrize(

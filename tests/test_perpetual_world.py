@@ -240,11 +240,12 @@ def test_a_liquidation_price_crossed_in_a_hole_of_the_candles_is_crossed(tmp_pat
     made = Catalog(tmp_path)
     whole, mark = candles(ETH, ramp()), candles(ETH, ramp(), "mark")
     kept = np.abs(whole.time_ms - (SINCE + 11 * HOUR_MS)) > HOUR_MS
-    own = [whole.time_ms, whole.open, whole.high, whole.low, whole.close, whole.volume]
-    at, o, h, low, c, v = (column[kept] for column in own)
     mark.low.setflags(write=True)
     mark.low[np.searchsorted(mark.time_ms, SINCE + 11 * HOUR_MS)] = 1_000.0
-    holed = Candles(key=whole.key, time_ms=at, open=o, high=h, low=low, close=c, volume=v)
+    holed = Candles(
+        key=whole.key, time_ms=whole.time_ms[kept], open=whole.open[kept], high=whole.high[kept],
+        low=whole.low[kept], close=whole.close[kept], volume=whole.volume[kept],
+    )  # fmt: skip
     for series in (holed, mark, funding(ETH)):
         made.write(series, fetched_ms=None)
     world = perpetual(made, recipe(ETH))

@@ -5,7 +5,8 @@ Checked, in this order:
 1. **journal**: each row's hash is that of the row and of all before it (``journal.chain``), and the
    last is the one that the summary states. A row that was changed, added or taken out is named.
 2. **recipe**: its id is the hash of what it says.
-3. **fills**: each one's price, fee and slippage are in the ledger, to 1e-9 of the amount.
+3. **fills**: each one's time, asset, quantity, money (its price; of a contract it is in the gains),
+   fee and slippage are in the ledger, and price and raw price lie the slippage apart, to 1e-9.
 4. **books**: what the ledger's entries add up to, at the last prices, is the last equity; of a loan
    or a futures account the parts add up to the change of the equity.
 5. **metrics**: total return, drawdown and fees are those of the tables.
@@ -14,6 +15,7 @@ Checked, in this order:
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isclose, isfinite
 from pathlib import Path
 
@@ -27,9 +29,11 @@ from seawall.errors import ResultError
 from seawall.journal import JournalEntry, chain
 from seawall.market.series import FloatArray
 from seawall.result import HASH, LAYOUT, Result
-from seawall.units import is_perpetual, split_symbol
+from seawall.units import is_perpetual, split_symbol, to_time_text
 
 _EXACT = 1e-9
+_CONTRACT = "contract:"  # before the symbol, in the ledger
+_FEES = ("fee", "liquidation_fee", "insurance")  # what a liquidation costs its owner
 _PARTS_EXACT = 1e-6  # of the equity at the start: parts of a loan are sums over many bars
 
 
@@ -118,25 +122,72 @@ def _check_recipe(result: Result, stated: object) -> Iterator[Finding]:
 
 
 def _check_fills(result: Result) -> Iterator[Finding]:
-    """Hold every fill's fee and slippage against the ledger, in order."""
-    ledger, fills = result.ledger, result.fills
-    for kind, column in (("fee", "fee"), ("slippage", "slippage")):
-        booked = -ledger.loc[ledger["kind"] == kind, "amount"].to_numpy(dtype=np.float64)
-        own = fills
-        if kind == "slippage":  # of a contract it is in the gains: nothing is bought for money
-            own = fills[[not is_perpetual(symbol) for symbol in fills["symbol"]]]
-        due = own[column].to_numpy(dtype=np.float64)
-        due = due[due != 0.0]
-        if result.recipe.execution.fills == "stock" and kind == "slippage":
-            continue
-        place = _first_difference(booked, due)
-        if place is not None:
-            rows = own.index[own[column] != 0.0].tolist()
-            row = int(rows[place]) if place < len(rows) else -1
-            text = f"fill {row}: the {kind} of the fills and of the ledger differ"
-            if row < 0:
-                text = f"the ledger has a {kind} that no fill has"
+    """Hold every fill against the ledger, in order."""
+    fills, ledger = result.fills, result.ledger
+    is_spot = np.array([not is_perpetual(symbol) for symbol in fills["symbol"]], dtype=bool)
+    is_stock = result.recipe.execution.fills == "stock"
+    quantity, raw = (fills[name].to_numpy(dtype=np.float64) for name in ("quantity", "raw_price"))
+    spot = fills[is_spot]
+    yield from _check_trades(fills, ledger, result.recipe.market.quote)
+    money = pd.Series(-(quantity * raw)[is_spot], index=spot.index)
+    is_money = (ledger["kind"] == "trade") & (ledger["asset"] == result.recipe.market.quote)
+    yield from _compare("price", money, ledger.loc[is_money, "amount"])
+    yield from _compare("fee", fills["fee"], _find_paid(ledger))
+    if is_stock:  # its spread cannot be told from the price
+        return
+    slipped = -ledger.loc[ledger["kind"] == "slippage", "amount"]
+    yield from _compare("slippage", spot["slippage"], slipped)  # of a contract in the gains
+    away = pd.Series(np.abs(quantity * (fills["price"].to_numpy(dtype=np.float64) - raw)))
+    yield from _compare("distance of price and raw price", away, fills["slippage"].abs())
+
+
+def _find_paid(ledger: pd.DataFrame) -> pd.Series:
+    """Return the fee of each transaction; the insurance pays that of a liquidation first."""
+    rows = ledger[ledger["kind"].isin(_FEES)]
+    paid = 0.0 - rows.groupby("transaction", sort=False)["amount"].sum()
+    insured = rows.loc[rows["kind"] == "insurance", "transaction"]
+    return paid.where(~paid.index.isin(insured), paid.clip(lower=0.0))
+
+
+def _check_trades(fills: pd.DataFrame, ledger: pd.DataFrame, quote: str) -> Iterator[Finding]:
+    """Hold time, asset and quantity of every fill against what the ledger moved."""
+    is_contract = ledger["asset"].str.startswith(_CONTRACT)
+    is_trade = (ledger["kind"] == "trade") & (ledger["asset"] != quote)
+    moved = ledger[is_trade | ((ledger["kind"] == "liquidation") & is_contract)]
+    assets = [f"{_CONTRACT}{s}" if is_perpetual(s) else split_symbol(s)[0] for s in fills["symbol"]]
+    due = zip(fills["time_ms"], assets, fills["quantity"], strict=True)
+    found = zip(moved["time_ms"], moved["asset"], moved["amount"], strict=True)
+    for row, (one, other) in enumerate(zip_longest(due, found)):
+        if one is None:
+            yield Finding(row=-1, rule="fills", text="the ledger has a trade that no fill has")
+        elif other is None:
+            yield Finding(row=row, rule="fills", text=f"fill {row} is not in the ledger")
+        elif one[:2] != other[:2] or not isclose(one[2], other[2], rel_tol=_EXACT, abs_tol=_EXACT):
+            text = (
+                f"fill {row} is {one[2]:.10g} {one[1]} at {to_time_text(int(one[0]))}, the ledger "
+                f"has {other[2]:.10g} {other[1]} at {to_time_text(int(other[0]))}"
+            )
             yield Finding(row=row, rule="fills", text=text)
+        else:
+            continue
+        return
+
+
+def _compare(name: str, fills: pd.Series, booked: pd.Series) -> Iterator[Finding]:
+    """Hold a column of the fills against the ledger's amounts, without what is 0."""
+    own = fills[fills != 0.0]
+    place = _first_difference(
+        booked[booked != 0.0].to_numpy(dtype=np.float64), own.to_numpy(dtype=np.float64)
+    )
+    if place is None:
+        return
+    if place >= len(own):
+        text = f"the ledger has a {name} that no fill has"
+        yield Finding(row=-1, rule="fills", text=text)
+        return
+    row = int(own.index[place])
+    text = f"fill {row}: the {name} of the fills and of the ledger differ"
+    yield Finding(row=row, rule="fills", text=text)
 
 
 def _first_difference(booked: FloatArray, due: FloatArray) -> int | None:

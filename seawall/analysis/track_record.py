@@ -14,7 +14,8 @@ Checked of each row, in this order:
 3. cash is that before less quantity times price and the fee, or plus it. Without a fee column the
    fee is what is missing: it has to be the record's usual rate (the median) and never below 0;
 4. neither cash nor holdings are below 0;
-5. equity is cash plus holdings at the last price seen.
+5. equity is cash plus holdings at the last price seen; before its first one a holding is worth
+   that, so that its first price is no gain.
 
 A row that does not add up is named, and the next one is judged from what it *says*, so one error is
 one finding. What a file cannot show is whether the prices were there: ``price_findings`` looks them
@@ -84,11 +85,17 @@ class _Books:
 
     cash: float
     holdings: dict[str, float]
-    prices: dict[str, float] = field(default_factory=dict)
+    prices: dict[str, float]
+    seen: set[str] = field(default_factory=set)
 
     @property
     def equity(self) -> float:
         return self.cash + sum(n * self.prices.get(s, 0.0) for s, n in self.holdings.items())
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether a price was stated of all that is held, so far."""
+        return all(symbol in self.seen for symbol, held in self.holdings.items() if held)
 
 
 def audit_track_record(path: Path, *, candles: Mapping[str, Candles] | None = None) -> TrackRecord:
@@ -107,7 +114,8 @@ def audit_track_record(path: Path, *, candles: Mapping[str, Candles] | None = No
         raise DataError(f"a track record needs a row that can be read, {path} has none: correct it")
     rate = _usual_rate(rows)
     first = rows[0]
-    books = _Books(cash=first.cash, holdings=dict(first.holdings))
+    prices = {row.symbol: row.price for row in reversed(rows) if row.symbol and row.price > 0}
+    books = _Books(cash=first.cash, holdings=dict(first.holdings), prices=prices)
     _see_price(books, first)
     start, flow, growth = books.equity, 0.0, 1.0
     base = start
@@ -203,9 +211,9 @@ def _check_row(row: Row, books: _Books, rate: float) -> Iterator[Finding]:
     if row.equity is not None:
         kept = {} if row.is_whole else books.holdings
         after = _Books(cash=row.cash, holdings={**kept, **row.holdings},
-                       prices=dict(books.prices))  # fmt: skip
+                       prices=dict(books.prices), seen=set(books.seen))  # fmt: skip
         _see_price(after, row)
-        if abs(after.equity - row.equity) > _slack(row.equity):
+        if after.is_priced and abs(after.equity - row.equity) > _slack(row.equity):
             text = f"cash and holdings are worth {after.equity:,.2f}, it says {row.equity:,.2f}"
             yield Finding(row=row.number, rule="equity", text=text)
 
@@ -270,6 +278,19 @@ def _take(books: _Books, row: Row) -> None:
 def _see_price(books: _Books, row: Row) -> None:
     if row.symbol and row.price > 0:
         books.prices[row.symbol] = row.price
+        books.seen.add(row.symbol)
+
+
+def _find_late(rows: Sequence[Row]) -> dict[str, int]:
+    """Return by symbol the row of the first price, where it was held before that row."""
+    found, held, seen = dict[str, int](), set[str](), set[str]()
+    for row in rows:
+        if row.symbol and row.price > 0 and row.symbol not in seen:
+            seen.add(row.symbol)
+            if row.symbol in held:
+                found[row.symbol] = row.number
+        held.update(symbol for symbol, n in row.holdings.items() if n)
+    return found
 
 
 def _notes(
@@ -286,5 +307,8 @@ def _notes(
     unpriced = sorted(held - {row.symbol for row in rows if row.price > 0})
     if unpriced:
         yield f"no price was ever stated of {', '.join(unpriced)}: counted as worth nothing"
+    late = [f"{symbol} before row {number}" for symbol, number in _find_late(rows).items()]
+    if late:
+        yield f"no price was stated of {', '.join(late)}: counted at the first one that was"
     if flow:
         yield f"deposits less withdrawals: {flow:,.2f}; they are no gain"
