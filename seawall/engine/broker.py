@@ -195,8 +195,8 @@ class ExchangeBroker(bt.BrokerBase):
         self.positions: dict[Any, bt.Position] = {}
         for data, book in feeds.books.items():
             price = feeds.first_prices.get(book.symbol, 0.0)
-            if book.futures is not None:
-                price = book.futures.entry(book.row)
+            if self.futures is not None and book.futures is not None:
+                price = self.futures.entry(book.row)
             self.positions[data] = bt.Position(book.held, price) if book.held else bt.Position()
             fee = book.parameters.taker_fee_bps * BPS
             name = data._name  # noqa: SLF001 - backtrader's public name of a feed

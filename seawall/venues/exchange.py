@@ -265,13 +265,16 @@ class Exchange:
             self.close(order, "cancelled", "fok: not all of it could be filled at once")
         elif execution.quantity > 0.0:
             if is_short and not _is_expected(order, execution.quantity / wanted):
-                self._record(order, "reduced", *explain_reduction(order, wanted, execution))
+                self._record(
+                    order, "reduced", *explain_reduction(order, wanted, execution, self.futures)
+                )
             order.is_done = is_over
             self._settle(order, to_fill(order, bar, hit, execution), execution)
         elif is_short:
-            fault = explain_no_margin(order)
             if book.futures is None:
                 fault = explain_no_cash(order, self.account.cash, self.account.quote)
+            else:
+                fault = explain_no_margin(order, self.futures)
             self.close(order, "no_cash" if order.filled == 0.0 else "cancelled", fault)
 
     def _is_ready(self, order: VenueOrder, offer: Offer, *, at_close: bool) -> bool:

@@ -1,9 +1,7 @@
 """What an order of a perpetual fills, given what margin and brackets carry of it."""
 
-from typing import TYPE_CHECKING
-
 from seawall.fill import Fill
-from seawall.venues.orders import VenueOrder
+from seawall.venues.orders import MarginAccount, VenueOrder
 from seawall.venues.spot import (
     NO_EXECUTION,
     Execution,
@@ -13,9 +11,6 @@ from seawall.venues.spot import (
     is_below_minimum,
     round_down,
 )
-
-if TYPE_CHECKING:
-    from seawall.venues.futures import FuturesAccount
 
 
 def execute(
@@ -46,7 +41,7 @@ def execute(
 
 
 def book_and_keep(
-    futures: "FuturesAccount", order: VenueOrder, fill: Fill, execution: Execution
+    futures: MarginAccount, order: VenueOrder, fill: Fill, execution: Execution
 ) -> float:
     """Book a fill; let what it sets free back the rest of an isolated position; return how much.
 

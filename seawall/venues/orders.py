@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from seawall.fill import Fill
 from seawall.venues.parameters import SpotParameters
-from seawall.venues.spot import Execution, compute_capacity, find_trail_stop
-
-if TYPE_CHECKING:
-    from seawall.venues.futures import FuturesAccount
+from seawall.venues.spot import Execution, Offer, compute_capacity, find_trail_stop
 
 VenueOrderType = Literal[
     "market", "close", "limit", "stop", "stop_limit", "trailing", "trailing_limit"
@@ -77,7 +74,7 @@ class Book:
     bar: Bar | None = None
     is_moving: bool = False
     used: float = 0.0
-    futures: "FuturesAccount | None" = None
+    futures: "MarginAccount | None" = None
     row: int = -1
 
     @property
@@ -267,6 +264,31 @@ def is_concerned(order: VenueOrder) -> bool:
     if order.has_stop:
         return bar.high >= order.stop_price if order.side > 0 else bar.low <= order.stop_price
     return bar.low <= order.limit_price if order.side > 0 else bar.high >= order.limit_price
+
+
+class MarginAccount(Protocol):
+    """The account through which a perpetual settles, as far as its orders need it."""
+
+    @property
+    def free_wallet(self) -> float:
+        """What backs no position yet, quote units."""
+
+    def mark_bar(self, row: int) -> Bar:
+        """Return this step's bar of one mark."""
+
+    def find_wanted(self, order: VenueOrder) -> float:
+        """Return how much of an order may still fill."""
+
+    def attempt(
+        self, order: VenueOrder, wanted: float, offer: Offer
+    ) -> tuple[Execution, bool, bool]:
+        """Return ``(execution, is_short_of_margin, is_over)``."""
+
+    def book_fill(self, book: Book, fill: Fill, execution: Execution, step_ms: int) -> None:
+        """Let a fill change the position, and enter it."""
+
+    def add_margin(self, row: int, amount: float) -> float:
+        """Move margin into or out of an isolated position; return what moved, signed."""
 
 
 class Listener(Protocol):

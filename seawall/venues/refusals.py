@@ -2,6 +2,7 @@
 
 from math import isfinite
 
+from seawall.venues.futures import FuturesAccount
 from seawall.venues.orders import VenueOrder
 from seawall.venues.perpetual import layout, positions
 from seawall.venues.spot import Execution, find_limit_price, is_below_minimum, round_down
@@ -57,11 +58,11 @@ def explain_no_cash(order: VenueOrder, cash: float, quote: str) -> str:
     return f"a sell must pay its fee, proceeds and {cash:.8g} {quote} do not: sell more at once"
 
 
-def explain_no_margin(order: VenueOrder) -> str:
+def explain_no_margin(order: VenueOrder, futures: FuturesAccount | None) -> str:
     """Return the refusal of an order that the margin or the brackets cannot carry."""
     return (
-        f"margin is insufficient: {_explain_means(order)}: transfer more, ask for less, or set "
-        "another leverage"
+        f"margin is insufficient: {_explain_means(order, futures)}: transfer more, ask for less, "
+        "or set another leverage"
     )
 
 
@@ -73,19 +74,21 @@ def explain_nothing_to_reduce(order: VenueOrder) -> str:
     )
 
 
-def explain_reduction(order: VenueOrder, wanted: float, execution: Execution) -> tuple[str, str]:
+def explain_reduction(
+    order: VenueOrder, wanted: float, execution: Execution, futures: FuturesAccount | None
+) -> tuple[str, str]:
     """Return text and reason of an order that was made smaller to fit cash or margin."""
     why = "the cash, price and fee allow no more"
     if order.book.futures is not None:
-        why = f"the margin allows no more: {_explain_means(order)}"
+        why = f"the margin allows no more: {_explain_means(order, futures)}"
     return f"from {wanted:.8g} to {execution.quantity:.8g}", why
 
 
-def _explain_means(order: VenueOrder) -> str:
+def _explain_means(order: VenueOrder, futures: FuturesAccount | None) -> str:
     """Return what carries an order of a perpetual, in words."""
-    futures, row = order.book.futures, order.book.row
     if futures is None:
         return ""
+    row = order.book.row
     leverage, table = float(futures.positions[row, layout.LEVERAGE]), futures.tables[row]
     mark = float(futures.marks[row])
     room = positions.find_room(futures.positions, row, order.side, mark, table)
