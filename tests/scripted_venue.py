@@ -11,6 +11,7 @@ from seawall.venues.exchange import Exchange
 from seawall.venues.orders import Bar, Book, Outcome, VenueOrder
 from seawall.venues.parameters import SpotParameters
 from seawall.venues.spot import Execution
+from seawall.venues.step import meet_bars
 
 BAR_MS = 60_000
 Prices = tuple[float, float, float, float]
@@ -115,7 +116,7 @@ class Scripted:
             bar = Bar(open_ms, open_ms + BAR_MS, *prices[:4], volume)
             self.n_bars += 1
             self.price = prices[3]
-            self.exchange.step([(self.book, bar)], bar.close_ms)
+            meet_bars(self.exchange, [(self.book, bar)], bar.close_ms)
         return self
 
 

@@ -45,6 +45,7 @@ from seawall.venues.ledger import Ledger
 from seawall.venues.orders import FOREVER_MS, Book, Outcome, VenueOrder
 from seawall.venues.parameters import Ambiguity, OrderGrid, SpotParameters, find_parameters
 from seawall.venues.spot import Execution
+from seawall.venues.step import meet_bars
 
 _FRICTIONLESS = SpotParameters()
 
@@ -148,7 +149,7 @@ class ExchangeBroker(bt.BrokerBase):
         elif exchange.orders:
             bars = self._feeds.fresh_bars(exchange.orders)
             if bars:
-                exchange.step(bars, self._feeds.now_ms())
+                meet_bars(exchange, bars, self._feeds.now_ms())
         if self._is_coo:
             self._seen_ms = self._feeds.now_ms()
         value = self._account.cash

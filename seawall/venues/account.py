@@ -3,14 +3,35 @@
 Cash and coin are here; a futures account beside them has its own wallet (``futures.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from seawall.fill import Fill
 from seawall.venues.futures import FuturesAccount
-from seawall.venues.futures_requests import Requests
 from seawall.venues.ledger import Entry, Ledger
 from seawall.venues.orders import FOREVER_MS, Book, VenueOrder
 from seawall.venues.spot import Execution, Offer, Wallet, attempt, settle
+
+
+class OnTheWay(Protocol):
+    """What is on its way to or from a futures account, and what else was asked of it."""
+
+    @property
+    def waiting(self) -> Collection[object]:
+        """What has not been done yet."""
+
+    @property
+    def on_the_way(self) -> float:
+        """Quote units that have left one wallet and not reached the other."""
+
+    def meet_open(self, open_ms: int, step_ms: int, *, is_after_orders: bool = False) -> bool:
+        """Do what is due at a bar's open, before its orders or after; return whether any is due."""
+
+    def balances(self) -> dict[str, float]:
+        """Return what the ledger has to agree with beside the account itself."""
+
+    def check(self) -> None:
+        """Compare what is on the way with what was sent."""
 
 
 class Account:
@@ -33,7 +54,7 @@ class Account:
         self.ledger = Ledger()
         self.changes: list[tuple[int, float, int, float]] = []
         self.futures: FuturesAccount | None = None
-        self.requests: Requests | None = None
+        self.requests: OnTheWay | None = None
         self.owed = 0.0
         self._equity_at_open: float | None = None
 

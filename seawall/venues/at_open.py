@@ -1,15 +1,11 @@
 """What the open of a bar does to an order that is on the book."""
 
-from typing import TYPE_CHECKING
-
+from seawall.venues.exchange import Exchange
 from seawall.venues.orders import Hit, VenueOrder, waits_for_close
 from seawall.venues.spot import find_limit_price, find_stop_price
 
-if TYPE_CHECKING:
-    from seawall.venues.exchange import Exchange
 
-
-def trade_at_open(exchange: "Exchange", order: VenueOrder, price: float) -> None:
+def trade_at_open(exchange: Exchange, order: VenueOrder, price: float) -> None:
     """Fill what trades at an open of ``price``, the last price; trigger what it sets off."""
     if order.has_stop and _trigger(exchange, order, price):
         return
@@ -20,7 +16,7 @@ def trade_at_open(exchange: "Exchange", order: VenueOrder, price: float) -> None
         exchange.fill(order, Hit(price, rule))
 
 
-def _trigger(exchange: "Exchange", order: VenueOrder, price: float) -> bool:
+def _trigger(exchange: Exchange, order: VenueOrder, price: float) -> bool:
     """Trigger a stop that the open has reached; true where it then is no limit but traded."""
     stop, mark = order.stop, order.book.mark if order.on_mark else None
     seen = price if mark is None else mark.open
@@ -33,7 +29,7 @@ def _trigger(exchange: "Exchange", order: VenueOrder, price: float) -> bool:
     return True
 
 
-def _trade_limit(exchange: "Exchange", order: VenueOrder, price: float) -> None:
+def _trade_limit(exchange: Exchange, order: VenueOrder, price: float) -> None:
     limit, is_touch = order.limit_price, order.book.parameters.is_touch
     mark = order.book.mark if order.on_mark else None
     if mark is not None:  # a take-profit that the mark has to set off

@@ -1,11 +1,6 @@
-"""An exchange as a state machine: what is sent, what each bar makes of it, what is owned.
+"""An exchange as a state machine: what is sent, what becomes of it, what is owned.
 
-One step is one moment at which bars close. Within it, in this order: what the bar does to a futures
-account by itself (``futures_path.py``) and what has arrived in it; every order that can trade at
-the open does (target weights that sell first, since they pay for those that buy; then in the order
-in which they were sent); margin is added to isolated positions, also out of what those orders have
-set free; funding inside the bar is settled; then each symbol walks the path inside its bar
-(``path.py``), then what asked for the close gets it.
+Orders arrive, fill and end here; ``step.py`` lets them meet the bars.
 
 Spot and perpetual books have their orders in common; what a fill does is the business of the
 account behind the book: spot settles cash against coin, does not short, and its cash is never below
@@ -15,30 +10,23 @@ Left out: coin that one resting sell locks is not denied to another; what is no 
 the second one triggers is refused then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from seawall.fill import Fill
 from seawall.journal import Journal, JournalKind
-from seawall.venues.account import Account
-from seawall.venues.at_open import trade_at_open
+from seawall.venues.account import Account, OnTheWay
 from seawall.venues.futures import FuturesAccount
 from seawall.venues.futures_orders import book_and_keep
-from seawall.venues.futures_path import open_bar, settle_until, walk_together
-from seawall.venues.futures_requests import Requests
 from seawall.venues.orders import (
     FOREVER_MS,
-    Bar,
     Book,
     Hit,
     Listener,
     Outcome,
     VenueOrder,
     find_dependent,
-    is_concerned,
     to_fill,
-    waits_for_close,
 )
-from seawall.venues.path import walk
 from seawall.venues.refusals import (
     explain_minimum,
     explain_no_cash,
@@ -87,7 +75,7 @@ class Exchange:
         self.open_ms = -FOREVER_MS
         self.moment_ms: int | None = None
         self.futures: FuturesAccount | None = None
-        self.requests: Requests | None = None
+        self.requests: OnTheWay | None = None
         self.on_liquidated: Callable[[Book, Fill, Execution], None] = _ignore
 
     # What may be asked ----------------------------------------------------------------------------
@@ -109,125 +97,9 @@ class Exchange:
         self.orders = []
         self.account.check()
 
-    # One step -------------------------------------------------------------------------------------
-
-    def step(self, bars: Sequence[tuple[Book, Bar]], step_ms: int) -> None:
-        """Let every order meet the bars that closed at ``step_ms``."""
-        self.step_ms = step_ms
-        self.account.begin_step()
-        for book, bar in bars:
-            book.bar, book.is_moving, book.used = bar, True, 0.0
-        futures, requests, is_alert = self.futures, self.requests, False
-        if futures is not None and (futures.is_alert or (requests and requests.waiting)):
-            is_alert = self._open_bar(futures)
-        if is_alert or any(map(is_concerned, self.orders)):
-            self._meet(bars)
-        for book, _ in bars:
-            book.is_moving = False
-        if futures is not None and futures.is_changed:
-            futures.end_step(step_ms)
-
-    def _open_bar(self, futures: FuturesAccount) -> bool:
-        """Do what a bar does to a futures account; return whether it may do more inside."""
-        if futures.is_alert:
-            open_bar(self, futures)
-            futures.look(futures.tape.step)  # a funding stamp alone leaves nothing to be done
-        if self.requests is None or not self.requests.waiting:
-            return futures.is_alert
-        futures.show_open()
-        return self.requests.meet_open(self.open_ms, self.step_ms) or futures.is_alert
-
-    def _meet(self, bars: Sequence[tuple[Book, Bar]]) -> None:
-        step_ms = self.step_ms
-        if self.futures is not None:
-            self.futures.show_open()
-        due = [o for o in self.orders if o.book.is_moving and o.sent_step_ms < step_ms]
-        first = due if len(due) == 1 else sorted(due, key=self._does_not_free_cash)
-        for order in first:
-            if not order.is_done and not order.is_waiting:
-                self._meet_open(order)
-        self._go_inside()
-        perpetual: list[tuple[Bar, list[VenueOrder]]] = []
-        for book, bar in bars:
-            mine = [order for order in due if order.book is book and not order.is_done]
-            if book.futures is not None:
-                perpetual.append((bar, mine))
-                continue
-            if bar.volume != 0.0 and mine:
-                walk(self, bar, mine)
-            for order in mine:
-                self._finish_bar(order, bar)
-        if self.futures is not None:
-            self._meet_together(self.futures, perpetual)
-        self.orders = [order for order in self.orders if not order.is_done]
-
-    def _go_inside(self) -> None:
-        """Do what comes between the orders of the open and the inside of the bar."""
-        if self.requests is not None and self.requests.waiting:
-            self.requests.meet_open(self.open_ms, self.step_ms, is_after_orders=True)
-        if self.futures is not None and self.futures.is_alert:
-            settle_until(self, self.futures, self.step_ms)
-
-    def _meet_together(
-        self, futures: FuturesAccount, met: list[tuple[Bar, list[VenueOrder]]]
-    ) -> None:
-        walk_together(self, futures, [(bar, mine) for bar, mine in met if bar.volume != 0.0])
-        for bar, mine in met:
-            for order in mine:
-                self._finish_bar(order, bar)
-
-    def fill_at_close(self, order: VenueOrder) -> None:
-        """Fill a market order at the close of its book's last bar: the optimistic mode."""
-        bar = order.book.bar
-        if bar is None or order.is_done or order.is_waiting:
-            return
-        if order.has_arrived or self._arrive(order, bar.close):
-            if bar.volume != 0.0:
-                self.fill(order, Hit(bar.close, order.type, at_close=True))
-            self._end_immediate(order)
-
-    def _does_not_free_cash(self, order: VenueOrder) -> bool:
-        weight, bar = order.target_weight, order.book.bar
-        if weight is None or order.is_sized or bar is None:
-            return True
-        aim = weight * self.account.equity(at_close=False)
-        return abs(aim) >= abs(order.book.held * bar.open)
-
-    def _meet_open(self, order: VenueOrder) -> None:
-        bar = order.book.bar
-        if bar is None or bar.open_ms < order.live_ms:
-            return
-        if bar.close_ms > order.good_until_ms:
-            self.close(order, "expired", "its time is over")
-            return
-        if not order.has_arrived and not self._arrive(order, bar.open):
-            return
-        if bar.volume != 0.0:
-            trade_at_open(self, order, bar.open)
-        if order.type != "close" and not waits_for_close(order):
-            self._end_immediate(order)
-
-    def _finish_bar(self, order: VenueOrder, bar: Bar) -> None:
-        """Fill what asked for the close; let trailing stops see the completed bar."""
-        if order.is_done or not order.has_arrived or bar.open_ms < order.live_ms:
-            return
-        if order.type == "close" or waits_for_close(order):
-            self.fill_at_close(order)
-        if order.has_stop and order.is_trailing and not order.is_young:
-            seen = order.watched(bar)
-            extreme = seen.high if order.side < 0 else seen.low
-            better = max if order.side < 0 else min
-            order.extreme = better(order.extreme, extreme)
-        order.is_young = False
-        order.born_leg = -1
-
-    def _end_immediate(self, order: VenueOrder) -> None:
-        if order.time_in_force in IMMEDIATE and not order.is_done and not order.has_stop:
-            self.close(order, "cancelled", f"{order.time_in_force}: the rest did not fill at once")
-
     # Arrival --------------------------------------------------------------------------------------
 
-    def _arrive(self, order: VenueOrder, price: float) -> bool:
+    def arrive(self, order: VenueOrder, price: float) -> bool:
         """Check an order and put it on the book; refuse it by name where a rule forbids it."""
         if order.type != "market":
             tick = order.book.parameters.tick_size
@@ -242,7 +114,7 @@ class Exchange:
         self.listener.on_accepted(order)
         for child in order.children:
             if not child.has_arrived:
-                self._arrive(child, price)
+                self.arrive(child, price)
         return not order.is_done
 
     # Fills ----------------------------------------------------------------------------------------
@@ -276,6 +148,16 @@ class Exchange:
             else:
                 fault = explain_no_margin(order, self.futures)
             self.close(order, "no_cash" if order.filled == 0.0 else "cancelled", fault)
+
+    def fill_at_close(self, order: VenueOrder) -> None:
+        """Fill a market order at the close of its book's last bar: the optimistic mode."""
+        bar = order.book.bar
+        if bar is None or order.is_done or order.is_waiting:
+            return
+        if order.has_arrived or self.arrive(order, bar.close):
+            if bar.volume != 0.0:
+                self.fill(order, Hit(bar.close, order.type, at_close=True))
+            self.end_immediate(order)
 
     def _is_ready(self, order: VenueOrder, offer: Offer, *, at_close: bool) -> bool:
         """Fix the size of an order that is sized at its fill; refuse what spot cannot sell."""
@@ -369,6 +251,11 @@ class Exchange:
             for other in find_dependent(order):
                 self.close(other, "cancelled", why, with_group=False)
         return True
+
+    def end_immediate(self, order: VenueOrder) -> None:
+        """Cancel what is left of an order that had to fill at once."""
+        if order.time_in_force in IMMEDIATE and not order.is_done and not order.has_stop:
+            self.close(order, "cancelled", f"{order.time_in_force}: the rest did not fill at once")
 
     def _record(
         self,

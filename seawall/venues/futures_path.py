@@ -1,7 +1,7 @@
 """What a bar does to a futures account: funding, liquidation, and orders, in one order of events.
 
 1. Funding of the open's own stamp, on the position held when the bar opens. 2. Liquidation at the
-open's mark. 3. What has arrived: money, margin, orders (``exchange.py``). 4. Funding of stamps
+open's mark. 3. What has arrived: money, margin, orders (``step.py``). 4. Funding of stamps
 inside the bar, where it is longer than their interval, on what is held then. 5. Inside: all
 perpetual books walk their paths together (``path.py``), and every mark goes with its own book from
 corner to corner. How far on a leg a level or a liquidation lies, as a fraction of the leg, says
@@ -15,21 +15,19 @@ contracts.
 Left out: how marks and last prices move against each other inside a bar; both go straight.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from seawall.fill import Fill
 from seawall.market.series import FloatArray
+from seawall.venues.exchange import Exchange
+from seawall.venues.futures import FuturesAccount
 from seawall.venues.futures_tape import LATE_MS
 from seawall.venues.orders import Bar, VenueOrder
 from seawall.venues.path import DOWN, LAST_LEG, Walk, choose_first, is_met
 from seawall.venues.perpetual import layout
 from seawall.venues.spot import Execution
-
-if TYPE_CHECKING:
-    from seawall.venues.exchange import Exchange
-    from seawall.venues.futures import FuturesAccount
 
 LIQUIDATION = "liquidation"
 
@@ -43,14 +41,14 @@ class _Hit(NamedTuple):
     level: float
 
 
-def open_bar(exchange: "Exchange", futures: "FuturesAccount") -> None:
+def open_bar(exchange: Exchange, futures: FuturesAccount) -> None:
     """Settle the funding of a bar's open, and liquidate what its opening marks liquidate."""
     settle_until(exchange, futures, exchange.open_ms + LATE_MS)
     futures.show_open()
     liquidate_due(exchange, futures, at_open=True)
 
 
-def settle_until(exchange: "Exchange", futures: "FuturesAccount", until_ms: int) -> None:
+def settle_until(exchange: Exchange, futures: FuturesAccount, until_ms: int) -> None:
     """Settle the funding of this step up to a time, on what is held now, and write it down."""
     n_before = len(futures.funding)
     futures.settle_stamps(until_ms)
@@ -63,7 +61,7 @@ def settle_until(exchange: "Exchange", futures: "FuturesAccount", until_ms: int)
         )
 
 
-def liquidate_due(exchange: "Exchange", futures: "FuturesAccount", *, at_open: bool) -> None:
+def liquidate_due(exchange: Exchange, futures: FuturesAccount, *, at_open: bool) -> None:
     """Liquidate what is liquidable at the present marks."""
     while True:
         _, who = futures.find_breach(futures.marks)
@@ -72,7 +70,7 @@ def liquidate_due(exchange: "Exchange", futures: "FuturesAccount", *, at_open: b
 
 
 def walk_together(
-    exchange: "Exchange", futures: "FuturesAccount", met: list[tuple[Bar, list[VenueOrder]]]
+    exchange: Exchange, futures: FuturesAccount, met: list[tuple[Bar, list[VenueOrder]]]
 ) -> None:
     """Let the orders of all perpetual books, and the marks, go through the inside of one step."""
     walks = [Walk(exchange, bar, orders) for bar, orders in met if orders and is_met(bar, orders)]
@@ -91,8 +89,8 @@ def walk_together(
 
 
 def _walk_leg(
-    exchange: "Exchange",
-    futures: "FuturesAccount",
+    exchange: Exchange,
+    futures: FuturesAccount,
     walks: list[Walk],
     ends: tuple[FloatArray, FloatArray],
 ) -> None:
@@ -153,7 +151,7 @@ def _to_fraction(level: float, start: float, end: float) -> float:
     return min(max((level - start) / (end - start), 0.0), 1.0)
 
 
-def _find_corners(futures: "FuturesAccount", walks: list[Walk]) -> tuple[FloatArray, ...]:
+def _find_corners(futures: FuturesAccount, walks: list[Walk]) -> tuple[FloatArray, ...]:
     """Return the marks at the four corners of the path, shape (n,) each."""
     tape = futures.tape
     step = tape.step
@@ -170,7 +168,7 @@ def _find_corners(futures: "FuturesAccount", walks: list[Walk]) -> tuple[FloatAr
     )
 
 
-def _strike(exchange: "Exchange", futures: "FuturesAccount", who: int, *, at_open: bool) -> bool:
+def _strike(exchange: Exchange, futures: FuturesAccount, who: int, *, at_open: bool) -> bool:
     """Liquidate; tell of it in journal and fills; return whether anything was done."""
     tape = futures.tape
     is_ambiguous = not at_open and tape.is_worst and not _is_due_at_close(futures)
@@ -187,7 +185,7 @@ def _strike(exchange: "Exchange", futures: "FuturesAccount", who: int, *, at_ope
     return bool(events)
 
 
-def _is_due_at_close(futures: "FuturesAccount") -> bool:
+def _is_due_at_close(futures: FuturesAccount) -> bool:
     """Return whether the close would liquidate as well, had nothing been done before."""
     now, tape = futures.marks, futures.tape
     futures.marks = tape.closes[tape.step]
@@ -197,7 +195,7 @@ def _is_due_at_close(futures: "FuturesAccount") -> bool:
 
 
 def _tell(
-    exchange: "Exchange", futures: "FuturesAccount", event: FloatArray, when: tuple[int, bool]
+    exchange: Exchange, futures: FuturesAccount, event: FloatArray, when: tuple[int, bool]
 ) -> None:
     """Write one step of a liquidation as a fill, and into the journal.
 

@@ -9,16 +9,14 @@ cannot be done is written into the journal with the reason, and is not tried aga
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from seawall.errors import LedgerError
 from seawall.journal import JournalKind
+from seawall.venues.exchange import Exchange
 from seawall.venues.futures import FuturesAccount, Moved
 from seawall.venues.ledger import TOLERANCE, Entry
 from seawall.venues.perpetual import layout, margin
-
-if TYPE_CHECKING:
-    from seawall.venues.exchange import Exchange
 
 Kind = Literal["transfer", "chain_transfer", "add_margin", "set_leverage", "set_margin_mode"]
 SPOT, PERPETUAL = "spot", "perpetual"
@@ -67,7 +65,7 @@ class Requests:
     """
 
     def __init__(
-        self, exchange: "Exchange", futures: FuturesAccount, *, delay_ms: int, cost: float
+        self, exchange: Exchange, futures: FuturesAccount, *, delay_ms: int, cost: float
     ) -> None:
         self._exchange, self._futures = exchange, futures
         self._delay_ms, self._cost = delay_ms, cost

@@ -16,19 +16,16 @@ its trigger and the last price at the same relative place of the leg.
 
 from collections.abc import Sequence
 from math import isnan
-from typing import TYPE_CHECKING
 
+from seawall.venues.exchange import Exchange
 from seawall.venues.orders import Bar, Book, Hit, VenueOrder
 from seawall.venues.spot import find_limit_price, find_stop_price
-
-if TYPE_CHECKING:
-    from seawall.venues.exchange import Exchange
 
 DOWN, UP = -1.0, 1.0
 LAST_LEG = 2
 
 
-def walk(exchange: "Exchange", bar: Bar, orders: list[VenueOrder]) -> None:
+def walk(exchange: Exchange, bar: Bar, orders: list[VenueOrder]) -> None:
     """Let the resting ``orders`` of one book meet the inside of ``bar``."""
     if not is_met(bar, orders):
         return
@@ -85,7 +82,7 @@ class Walk:
         first: which way the path goes first.
     """
 
-    def __init__(self, exchange: "Exchange", bar: Bar, orders: list[VenueOrder]) -> None:
+    def __init__(self, exchange: Exchange, bar: Bar, orders: list[VenueOrder]) -> None:
         self.book = orders[0].book
         self.leg = 0
         self.origin = self.start = self.end = bar.open
@@ -195,7 +192,7 @@ def _is_barred(order: VenueOrder, leg: int) -> bool:
 
 
 def _meet(
-    exchange: "Exchange", order: VenueOrder, level: float, leg: int, *, is_doubtful: bool
+    exchange: Exchange, order: VenueOrder, level: float, leg: int, *, is_doubtful: bool
 ) -> None:
     """Fill or trigger an order that the path has reached at ``level``."""
     is_doubtful |= order.is_young and leg not in (order.born_leg, LAST_LEG)
@@ -218,7 +215,7 @@ def _meet(
                 child.is_young, child.born_leg, child.has_rested = True, leg, True
 
 
-def _meet_stop(exchange: "Exchange", order: VenueOrder, level: float, *, is_doubtful: bool) -> None:
+def _meet_stop(exchange: Exchange, order: VenueOrder, level: float, *, is_doubtful: bool) -> None:
     """Trigger a stop at ``level``, and fill what trades there."""
     stop, is_by_mark = order.stop, order.on_mark
     order.trigger()

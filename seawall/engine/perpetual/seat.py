@@ -29,6 +29,7 @@ from seawall.venues.futures_requests import Moment, Requests
 from seawall.venues.futures_tape import Stamp
 from seawall.venues.orders import FOREVER_MS
 from seawall.venues.perpetual import layout, margin
+from seawall.venues.step import meet_bars
 
 NO_FUTURES = "there is no futures account here: add a perpetual to market.symbols"
 
@@ -124,7 +125,7 @@ class FuturesSeat:
         elif not exchange.orders or not (bars := feeds.fresh_bars(exchange.orders, (), now)):
             return
         exchange.open_ms = bars[0][1].open_ms if len(bars) == 1 else feeds.open_ms()
-        exchange.step(bars, self._times_ms[step])
+        meet_bars(exchange, bars, self._times_ms[step])
 
     def show_close(self) -> None:
         """Put the account at the close of the last step."""
