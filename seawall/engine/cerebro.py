@@ -157,7 +157,9 @@ class Cerebro(bt.Cerebro):
         return self._is_asleep
 
     def _wake(self, timeline: Timeline, step: int, seats: list[Seat]) -> None:
-        timeline.catch_up(step, seats)
+        passed = timeline.catch_up(len(seats[0].strategy), step)
+        for seat in seats:
+            seat.skip(passed)
         self._is_asleep = False
 
 

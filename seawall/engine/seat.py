@@ -14,8 +14,7 @@ from backtrader.lineseries import LineSeriesStub
 
 from seawall.engine.feed import quicken
 from seawall.engine.indicators import compute
-from seawall.engine.timeline import Timeline
-from seawall.market.series import FloatArray
+from seawall.engine.timeline import Passed, Timeline
 
 _IND, _OBS = bt.LineIterator.IndType, bt.LineIterator.ObsType
 _OWN_STEP = ("_oncepost", "_getminperstatus", "_next_analyzers", "_next_observers", "clear",
@@ -87,8 +86,9 @@ class Seat:
         if strategy._orderspending or strategy._tradespending:
             strategy.clear()
 
-    def skip(self, stamps: FloatArray, moved: dict[int, int]) -> None:
-        """Move on by as many bars as ``stamps``; ``moved``: bars passed per feed, by its id."""
+    def skip(self, passed: Passed) -> None:
+        """Move on by the bars that were passed over."""
+        stamps, moved = passed
         line = self._line
         line.array.frombytes(stamps.tobytes())
         line._idx += len(stamps)

@@ -4,7 +4,7 @@
 
 import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 from seawall.engine.feed import ArrayFeed, quicken
 from seawall.market.series import FloatArray
 
-if TYPE_CHECKING:
-    from seawall.engine.seat import Seat
-
 
 class Movers(NamedTuple):
     """What moves when a certain set of feeds delivers: lines by hand, other feeds by themselves."""
 
     lines: tuple[Any, ...]
     feeds: tuple[Any, ...]
+
+
+class Passed(NamedTuple):
+    """What a strategy has slept through: the stamps, and the bars of each feed, by its id."""
+
+    stamps: FloatArray
+    moved: dict[int, int]
 
 
 class Timeline:
@@ -60,10 +64,9 @@ class Timeline:
     def __len__(self) -> int:
         return len(self._all_stamps)
 
-    def catch_up(self, step: int, seats: "list[Seat]") -> None:
-        """Move all lines to where they are just before ``step``, after steps passed over."""
-        length = len(seats[0].strategy)
-        passed = self._all_stamps[length:step]
+    def catch_up(self, since: int, step: int) -> Passed:
+        """Move the feeds from step ``since`` to just before ``step``; return what they passed."""
+        passed = self._all_stamps[since:step]
         counts = []
         for feed, feed_times in zip(self.feeds, self._times, strict=True):
             n_before = len(feed)
@@ -73,8 +76,7 @@ class Timeline:
                 feed._tick_fill(force=True)
             counts.append(n_now - n_before)
         moved = {id(feed): count for feed, count in zip(self.feeds, counts, strict=True)}
-        for seat in seats:
-            seat.skip(passed, moved)
+        return Passed(passed, moved)
 
     def find_feeds(self, group: int) -> list[Any]:
         """Return the feeds that deliver in a group."""
