@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from seawall import workspace
+from seawall import workspace_folders
 
 _KINDS = ("agents", "strategies")
 _WORD = re.compile(r"\w+")
@@ -83,7 +83,7 @@ def _find_files(text: str) -> list[Path]:
     """Return the files that a text may mean: of the working directory, and of the workspace."""
     if "/" not in text and "." not in text:
         return []
-    folders = {Path.cwd(), workspace.WORKSPACE or Path.cwd()}
+    folders = {Path.cwd(), workspace_folders.WORKSPACE or Path.cwd()}
     try:
         return sorted(folder / text for folder in folders if (folder / text).is_file())
     except (OSError, ValueError):  # too long, or a zero in it: no path

@@ -18,7 +18,7 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.errors import WorkspaceError
 from seawall.recipe import SIMULATED, Recipe
 from seawall.sources import find_sources
@@ -151,7 +151,7 @@ class TrialLedger:
 
 def workspace_ledger() -> TrialLedger | None:
     """Return the ledger of the workspace; None without one."""
-    root = workspace.WORKSPACE
+    root = workspace_folders.WORKSPACE
     return None if root is None else TrialLedger(root / PLACE)
 
 

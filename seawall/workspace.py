@@ -1,19 +1,9 @@
-"""Where agents, strategies and backtests are found.
+"""Where agents, strategies and backtests are found by name.
 
-``seawall.agents``, ``seawall.strategies`` and ``seawall.backtests`` each span two folders: the one
-that ships with Seawall, and the folder of the same name in the user's workspace, if there is one. A
-file therefore has one import name everywhere, ``seawall.agents.hold``, and what it defines can be
-pickled to a spawned process.
-
-A workspace is ``$SEAWALL_WORKSPACE``, or the working directory if it holds all three folders. It is
-found once, at import, and pinned in the environment so that child processes agree. Agents and
-strategies are code: whatever lies in the workspace runs with the user's rights.
-
-Installed packages add agents and strategies through the entry points ``seawall.agents`` and
-``seawall.strategies``.
+They lie in the folders of ``workspace_folders.py``. Installed packages add agents and strategies
+through the entry points ``seawall.agents`` and ``seawall.strategies``.
 """
 
-import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
@@ -23,51 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from seawall.errors import WorkspaceError
-
-KINDS = ("agents", "strategies", "backtests")
-VARIABLE = "SEAWALL_WORKSPACE"
-
-
-def _find_workspace() -> Path | None:
-    """Return the user's workspace, and pin it for the processes that this one starts.
-
-    ``None`` also where the variable names a folder that is no workspace: to raise here would break
-    ``import seawall`` and ``seawall --help``; ``folders`` raises as soon as content is wanted.
-    """
-    path = Path(os.environ.get(VARIABLE) or os.curdir).resolve()
-    if not all((path / kind).is_dir() for kind in KINDS):
-        return None
-    os.environ[VARIABLE] = str(path)
-    return path
-
-
-WORKSPACE = _find_workspace()
-
-
-def folders(kind: str, package: str) -> list[str]:
-    """Return the folders that one of the three packages spans: the shipped one, then the user's.
-
-    Raises:
-        WorkspaceError: ``$SEAWALL_WORKSPACE`` names no workspace, or a file of the workspace bears
-            the name of one that ships with Seawall.
-    """
-    shipped = _shipped(kind, Path(package))
-    if WORKSPACE is None:
-        if named := os.environ.get(VARIABLE):
-            raise WorkspaceError(
-                f"{VARIABLE} must name a folder that holds {', '.join(KINDS)}, is {named!r}: "
-                "create the folders or unset it"
-            )
-        return [str(shipped)]
-    theirs = WORKSPACE / kind
-    if theirs.resolve() == shipped.resolve():
-        return [str(shipped)]
-    # A private file too: `from ._rules import ...` of a user's agent would get the shipped one.
-    if twice := (_all_names(theirs) & _all_names(shipped)) - {"__init__.py"}:
-        raise WorkspaceError(
-            f"{kind}/{min(twice)} ships with Seawall; give the one in {theirs} another name"
-        )
-    return [str(shipped), str(theirs)]
+from seawall.workspace_folders import list_files
 
 
 def load(name: str) -> Any:
@@ -140,28 +86,9 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def _shipped(kind: str, package: Path) -> Path:
-    """Return the folder that ships: the top-level one in a checkout, the package's own in a wheel.
-
-    A wheel fills the package's own folder; site-packages may hold a stray pyproject.toml, and an
-    ``agents`` that is somebody else's.
-    """
-    checkout = package.parents[1]
-    is_checkout = (checkout / "pyproject.toml").is_file() and not _files(kind, package)
-    return checkout / kind if is_checkout else package
-
-
-def _all_names(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("[!.]*.*") if path.suffix in {".py", ".toml"}}
-
-
-def _files(kind: str, folder: Path) -> list[Path]:
-    return list(folder.glob("[!_.]*.toml" if kind == "backtests" else "[!_.]*.py"))
-
-
 def _file_names(kind: str) -> set[str]:
     package = import_module(f"seawall.{kind}")
-    return {path.stem for folder in package.__path__ for path in _files(kind, Path(folder))}
+    return {path.stem for folder in package.__path__ for path in list_files(kind, Path(folder))}
 
 
 def _load_plugin(kind: str, plugins: Iterable[EntryPoint]) -> Any:

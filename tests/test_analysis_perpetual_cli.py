@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from margin_runs import MARGIN_AGENTS, margin_recipe
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.analysis.judgement import Judgement, MarginProtection
 from seawall.analysis.toml import to_toml
 from seawall.cli import main
@@ -30,8 +30,8 @@ def seawall(
         (tmp_path / f"{name}.toml").write_text(to_toml(recipe), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SEAWALL_DATA", str(tmp_path / "catalog"))
-    monkeypatch.delenv(workspace.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["seawall", *words])

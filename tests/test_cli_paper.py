@@ -57,7 +57,7 @@ def seawall(
     """Return the command line, run in this process and in the folder of the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEAWALL_WORKSPACE", raising=False)
-    monkeypatch.setattr("seawall.workspace.WORKSPACE", None)
+    monkeypatch.setattr("seawall.workspace_folders.WORKSPACE", None)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["seawall", *arguments])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.cli import main
 from seawall.errors import (
     DataError,
@@ -58,8 +58,8 @@ def seawall(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SEAWALL_DATA", str(folder / "catalog"))
     # Without a workspace, results go to the folder and not to the checkout.
-    monkeypatch.delenv(workspace.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
 
     def call(*words: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["seawall", *words])
@@ -286,11 +286,11 @@ def test_doctor_lists_every_problem(
         (series / "manifest.json").write_text("{", encoding="utf-8")
     (add_to(monkeypatch, "backtests", folder) / "latin.toml").write_bytes(b"\xe9")
     monkeypatch.delitem(sys.modules, "seawall.strategies")
-    monkeypatch.setenv(workspace.VARIABLE, str(folder))
+    monkeypatch.setenv(workspace_folders.VARIABLE, str(folder))
     done = seawall("doctor", "--json")
     assert done.code == WorkspaceError.exit_code
     problems = json.loads(done.out)["problems"]
-    for text in (workspace.VARIABLE, "latin.toml", "ETH-USDT", "BTC-USDT"):
+    for text in (workspace_folders.VARIABLE, "latin.toml", "ETH-USDT", "BTC-USDT"):
         assert sum(text in problem for problem in problems) == 1, text
 
 

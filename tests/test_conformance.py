@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.action import TargetWeight
 from seawall.agent import AgentInfo, as_agent
 from seawall.cli.agents import check_app, new_app
@@ -365,7 +365,7 @@ def test_every_file_read_past_the_catalog_is_seen(tmp_path: Path) -> None:
 
 def check_planted(kind: str, name: str, *options: str, catalog: Path | None = None) -> Report:
     """Return the report of ``seawall check`` in the workspace of planted leaks."""
-    environment = {**os.environ, workspace.VARIABLE: str(LEAKS)}
+    environment = {**os.environ, workspace_folders.VARIABLE: str(LEAKS)}
     if catalog is not None:
         environment[VARIABLE] = str(catalog)
     recipe = () if "--recipe" in options else ("--recipe", "tripwire")
@@ -408,7 +408,7 @@ def test_planted_leaks_are_caught_and_honest_agents_are_not() -> None:
     Opening the catalog is no crime: hours that have closed may be read.
     """
     command = [sys.executable, "-c", CHECK_ALL, str(LEAKS / "backtests" / "tripwire.toml")]
-    environment = {**os.environ, workspace.VARIABLE: str(LEAKS)}
+    environment = {**os.environ, workspace_folders.VARIABLE: str(LEAKS)}
     ended = subprocess.run(
         [*command, *PLANTED, HONEST], env=environment, capture_output=True, text=True, check=False
     )
@@ -476,11 +476,11 @@ def quits(observation):
 @pytest.mark.slow
 def test_an_agent_that_ends_the_process_fails_its_check(tmp_path: Path) -> None:
     """It neither ends the check in silence, nor passes it."""
-    for kind in workspace.KINDS:
+    for kind in workspace_folders.KINDS:
         (tmp_path / kind).mkdir()
     (tmp_path / "agents" / "quits.py").write_text(QUITS, encoding="utf-8")
     command = [sys.executable, "-m", "seawall", "check", "agent", "quits", "--json"]
-    environment = {**os.environ, workspace.VARIABLE: str(tmp_path)}
+    environment = {**os.environ, workspace_folders.VARIABLE: str(tmp_path)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == AgentError.exit_code, ended.stderr
     failed = [f for f in json.loads(ended.stdout)["findings"] if not f["passed"]]
@@ -519,8 +519,8 @@ def test_nothing_shipped_knows_the_future() -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder to work in, which is no workspace yet."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
     return tmp_path
 
 
@@ -529,7 +529,7 @@ def test_new_agent_makes_a_workspace(home: Path) -> None:
     ended = CliRunner().invoke(new_app, ["agent", "dip_buyer"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert "seawall check agent dip_buyer" in ended.output
-    assert all((home / kind).is_dir() for kind in workspace.KINDS)
+    assert all((home / kind).is_dir() for kind in workspace_folders.KINDS)
     source = (home / "agents" / "dip_buyer.py").read_text(encoding="utf-8")
     scope: dict[str, type] = {}
     exec(compile(source, "dip_buyer.py", "exec"), scope)  # noqa: S102 - our own template
@@ -567,7 +567,7 @@ def test_check_names_an_agent_that_is_not_there() -> None:
 def test_the_test_that_new_agent_writes_passes(home: Path) -> None:
     """The first thing a new user runs is green."""
     CliRunner().invoke(new_app, ["agent", "dip_buyer"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     ended = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ from test_conformance import LEAKS
 from test_conformance import SHIPPED as TRADERS
 from typer.testing import CliRunner
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.action import TargetWeight
 from seawall.agent import AgentInfo, Decision, Wake, as_agent
 from seawall.cli.agents import new_app
@@ -519,7 +519,7 @@ def check_planted(
     agents: dict[str, dict[str, object]], recipe: Recipe | None = None, catalog: str = ""
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the tripwire's findings by agent and check, in the workspace of planted leaks."""
-    environment = {**os.environ, workspace.VARIABLE: str(LEAKS)}
+    environment = {**os.environ, workspace_folders.VARIABLE: str(LEAKS)}
     if catalog:
         environment[VARIABLE] = catalog
     names = [text for name, given in agents.items() for text in (name, json.dumps(given))]
@@ -590,8 +590,8 @@ def test_no_shipped_guard_knows_the_future() -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder to work in, which is no workspace yet."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
     return tmp_path
 
 
@@ -611,7 +611,7 @@ def test_new_agent_writes_a_guard(home: Path, nothing: Catalog) -> None:
 def test_the_test_that_new_agent_writes_for_a_guard_passes(home: Path) -> None:
     """The first thing that whoever guards a loan runs is green."""
     CliRunner().invoke(new_app, ["agent", "dike", "--loan"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     ended = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, check=False

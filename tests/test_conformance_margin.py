@@ -13,7 +13,7 @@ from test_conformance_loan import GUARDS as LOAN_GUARDS
 from test_conformance_loan import check_planted
 from typer.testing import CliRunner
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.agent import AgentInfo, as_agent, guards
 from seawall.cli.agents import new_app
 from seawall.conformance.engine_contract import check_trials
@@ -371,8 +371,8 @@ def test_what_is_seen_of_an_account_is_known_by_then() -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty folder to work in, which is no workspace yet."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace, "WORKSPACE", None)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
     return tmp_path
 
 
@@ -399,7 +399,7 @@ def test_new_agent_guards_one_thing(home: Path) -> None:
 def test_the_test_that_new_agent_writes_for_a_guard_passes(home: Path) -> None:
     """The first thing that whoever guards a position runs is green."""
     CliRunner().invoke(new_app, ["agent", "moat", "--margin"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     ended = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, check=False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from seawall.agents.buy_and_hold import BuyAndHold
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.analysis.null_control import (
     CASH,
     HELD,
@@ -227,7 +227,7 @@ def test_an_oracle_wins_and_is_refused_by_the_tripwire(tmp_path: Path) -> None:
         Candles(key=key, time_ms=made.time_ms, source="null world", **fields), fetched_ms=None
     )
     environment = {
-        **os.environ, workspace.VARIABLE: str(tmp_path), VARIABLE: str(tmp_path / "data")
+        **os.environ, workspace_folders.VARIABLE: str(tmp_path), VARIABLE: str(tmp_path / "data")
     }  # fmt: skip
     script = tmp_path / "both.py"
     script.write_text(BOTH, encoding="utf-8")

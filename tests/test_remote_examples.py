@@ -12,7 +12,7 @@ import pytest
 from remote_runs import EXAMPLES, abstentions, spot
 from typer.testing import CliRunner
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.cli import app
 from seawall.engine.run import run
 from seawall.recipe import Recipe
@@ -83,7 +83,7 @@ def test_an_endpoint_in_the_style_of_uagents_is_an_agent() -> None:
 def test_serve_offers_an_agent_until_it_is_stopped(tmp_path: Path) -> None:
     """The verb says where, answers a run, and ends with exit code 0 on SIGTERM."""
     command = [sys.executable, "-m", "seawall", "serve", "sma_cross{fast=3,slow=9}"]
-    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
     with subprocess.Popen(
         [*command, "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=tmp_path, env=environment,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from remote_runs import spot
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.engine.components import make_agent
 from seawall.engine.run import run_in
 from seawall.engine.world import build_world
@@ -144,7 +144,7 @@ def test_the_verb_serves_a_client_over_stdio(tmp_path: Path) -> None:
         'timeframe = "1h"\nsince = "2025-01-03"\nuntil = "2025-01-04"\nwarmup = "2d"\n'
     )
     out = tmp_path / "out"
-    environment = {k: v for k, v in os.environ.items() if k != workspace.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
     parameters = mcp.StdioServerParameters(
         command=sys.executable,
         args=["-m", "seawall", "mcp", str(recipe), "--out", str(out), "--offline"],

@@ -8,7 +8,7 @@ import pytest
 from remote_runs import abstentions, child, reasons, run_child, spot
 from remote_servers import scripted, usual
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.engine.run import run
 from seawall.errors import RecordingError
 from seawall.recipe import Recipe
@@ -170,7 +170,7 @@ def test_a_relative_path_lies_in_the_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a recipe finds it wherever it is run from."""
-    monkeypatch.setattr(workspace, "WORKSPACE", tmp_path)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", tmp_path)
     Recording("recordings/mine.jsonl").keep("a", Recorded(answer="1"))
     assert (tmp_path / "recordings" / "mine.jsonl").is_file()
 

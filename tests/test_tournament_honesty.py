@@ -12,7 +12,7 @@ import pytest
 from tournament_worlds import make_catalog, make_league, make_windows, play, recipe_of
 
 import seawall.agents
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.errors import RecipeError, ResultError
 from seawall.sources import find_sources
 from seawall.tournament import cells
@@ -88,7 +88,7 @@ def test_a_file_that_a_parameter_names_is_part_of_the_cell(
     for folder in (work, home):
         folder.mkdir()
     monkeypatch.chdir(work)
-    monkeypatch.setattr(workspace, "WORKSPACE", home)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", home)
     agent = {"name": "agents.policy", "path": "policy.zip"}
     seen = [find_sources({"agent": agent})]
     for folder, content in ((home, "one"), (home, "two"), (work, "three")):

@@ -11,9 +11,10 @@ import pytest
 import seawall.agents
 import seawall.backtests
 import seawall.strategies
-from seawall import workspace
+from seawall import workspace, workspace_folders
 from seawall.errors import WorkspaceError
-from seawall.workspace import KINDS, VARIABLE, find_recipe, folders, list_names, load
+from seawall.workspace import find_recipe, list_names, load
+from seawall.workspace_folders import KINDS, VARIABLE, folders
 
 HOLD = '''
 class Hold:
@@ -32,7 +33,7 @@ def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         package = import_module(f"seawall.{kind}")
         shipped = next(iter(package.__path__))
         monkeypatch.setattr(package, "__path__", [shipped, str(tmp_path / kind)])
-    monkeypatch.setattr(workspace, "WORKSPACE", tmp_path)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", tmp_path)
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
@@ -235,8 +236,8 @@ def test_a_variable_that_names_no_workspace_is_refused(
 ) -> None:
     """A typing error in the variable is told: the agents meant would be missed silently."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    monkeypatch.setattr(workspace, "WORKSPACE", workspace._find_workspace())
-    assert workspace.WORKSPACE is None
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", workspace_folders._find_workspace())
+    assert workspace_folders.WORKSPACE is None
     with pytest.raises(WorkspaceError, match=f"{VARIABLE} must name a folder that holds agents"):
         folders("agents", str(Path(seawall.__file__).parent / "agents"))
 
@@ -250,7 +251,7 @@ def test_a_working_directory_needs_all_three_folders(
         (tmp_path / kind).mkdir()
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert workspace._find_workspace() is None
+    assert workspace_folders._find_workspace() is None
     assert VARIABLE not in os.environ
 
 
@@ -262,7 +263,7 @@ def test_a_workspace_is_pinned_for_child_processes(
         (tmp_path / "mine" / kind).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, "mine")
-    assert workspace._find_workspace() == tmp_path / "mine"
+    assert workspace_folders._find_workspace() == tmp_path / "mine"
     assert os.environ[VARIABLE] == str(tmp_path / "mine")
 
 

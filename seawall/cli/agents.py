@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seawall import workspace
+from seawall import workspace, workspace_folders
 from seawall.cli import screen
 from seawall.cli.options import AsJson
 from seawall.errors import AgentError, WorkspaceError
@@ -52,7 +52,7 @@ def new_agent(
     """Write a working agent and its test into the workspace."""
     if loan and margin:
         raise WorkspaceError("a new agent guards a loan or a position: give --loan or --margin")
-    home = workspace.WORKSPACE or Path.cwd()
+    home = workspace_folders.WORKSPACE or Path.cwd()
     agent, test = home / "agents" / f"{name}.py", home / "tests" / f"test_{name}.py"
     _check_name(name)
     for path in (agent, test):
@@ -72,7 +72,7 @@ def new_agent(
         screen.print_json(made)
         return
     if created:
-        screen.say(f"{home} is a workspace now: it holds {', '.join(workspace.KINDS)}")
+        screen.say(f"{home} is a workspace now: it holds {', '.join(workspace_folders.KINDS)}")
     screen.say(
         f"agent  {agent}\ntest   {test}\n"
         f"next   edit decide(), then\n"
@@ -152,7 +152,7 @@ def _check_name(name: str) -> None:
 
 def _make_folders(home: Path) -> list[Path]:
     """Make a folder a workspace; return what had to be created."""
-    missing = [home / kind for kind in workspace.KINDS if not (home / kind).is_dir()]
+    missing = [home / kind for kind in workspace_folders.KINDS if not (home / kind).is_dir()]
     for folder in missing:
         folder.mkdir(parents=True)
     return missing

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from seawall import workspace
+from seawall import workspace_folders
 
 TEXTS = ("agent", "verdict", "found")  # columns that hold words
 PIPE_WIDTH = 200  # columns where there is no terminal: a table in a log is not cut
@@ -113,4 +113,4 @@ def prints_aside() -> Iterator[None]:
 
 def results_folder() -> Path:
     """Return where results are written unless another folder is named."""
-    return (workspace.WORKSPACE or Path.cwd()) / "results"
+    return (workspace_folders.WORKSPACE or Path.cwd()) / "results"

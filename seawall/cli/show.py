@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from seawall import __version__, workspace
+from seawall import __version__, workspace, workspace_folders
 from seawall.cli import screen
 from seawall.cli.options import AsJson
 from seawall.errors import RecipeError, SeawallError, WorkspaceError
@@ -59,7 +59,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 
     found: dict[str, str] = {"seawall": __version__, "python": platform.python_version()}
     found |= {package: _version(package) for package in PACKAGES}
-    found["workspace"] = str(workspace.WORKSPACE or "none: only what ships with Seawall")
+    found["workspace"] = str(workspace_folders.WORKSPACE or "none: only what ships with Seawall")
     root = Catalog().root
     found["data"] = f"{root} ({len(list(root.glob(MANIFESTS)))} series)"
     found["cores"] = str(os.cpu_count())
@@ -78,16 +78,16 @@ def doctor(*, as_json: AsJson = False) -> None:
 def _find(name: str) -> tuple[str, str]:
     """Return kind and name of ``agents.sma_cross``, or of a plain name that only one kind has."""
     kind, dot, rest = name.partition(".")
-    if dot and kind in workspace.KINDS:
+    if dot and kind in workspace_folders.KINDS:
         return kind, rest
     if name.endswith(".toml"):
         return "backtests", name
-    kinds = [kind for kind in workspace.KINDS if name in workspace.list_names(kind)]
+    kinds = [kind for kind in workspace_folders.KINDS if name in workspace.list_names(kind)]
     if len(kinds) == 1:
         return kinds[0], name
     if kinds:
         raise WorkspaceError(f"{name} is in {' and '.join(kinds)}: write {kinds[0]}.{name}")
-    every = [known for kind in workspace.KINDS for known in workspace.list_names(kind)]
+    every = [known for kind in workspace_folders.KINDS for known in workspace.list_names(kind)]
     raise WorkspaceError(
         f"there is no agent, strategy or recipe {name!r}{workspace.did_you_mean(name, every)}; "
         "`seawall list agents` names the agents"
@@ -148,7 +148,7 @@ def _find_problems() -> list[str]:
 
     work: list[Callable[[], object]] = []
     problems: list[str] = []
-    for kind in workspace.KINDS:
+    for kind in workspace_folders.KINDS:
         try:
             names = workspace.list_names(kind)
         except SeawallError as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import seawall
-from seawall import workspace
+from seawall import workspace_folders
 
 OWN_SUFFIXES = (".py", ".pyc", ".toml", ".css", ".js", ".txt")
 _CODE = (".py", ".pyc")
@@ -123,9 +123,9 @@ def _find_installed() -> list[str]:
 
 def _find_own() -> list[str]:
     """Return the folders of Seawall, of what ships with it, and of the workspace."""
-    packages = (seawall, *(import_module(f"seawall.{kind}") for kind in workspace.KINDS))
+    packages = (seawall, *(import_module(f"seawall.{kind}") for kind in workspace_folders.KINDS))
     found = [folder for package in packages for folder in package.__path__]
-    return [*found, str(workspace.WORKSPACE or "")]
+    return [*found, str(workspace_folders.WORKSPACE or "")]
 
 
 def _to_roots(folders: Iterable[str]) -> tuple[str, ...]:

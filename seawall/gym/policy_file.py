@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.errors import RecipeError, ToolError
 from seawall.gym.encoding import KINDS, Encoding
 
@@ -54,7 +54,7 @@ class Note:
 
 def find_path(path: str) -> Path:
     """Return a policy's file; a relative path lies in the workspace, or the working directory."""
-    return (workspace.WORKSPACE or Path.cwd()) / path
+    return (workspace_folders.WORKSPACE or Path.cwd()) / path
 
 
 def save_policy(policy: Policy, path: Path) -> Path:

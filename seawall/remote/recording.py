@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
-from seawall import workspace
+from seawall import workspace_folders
 from seawall.errors import RecipeError, RecordingError
 from seawall.remote.form import PROTOCOL
 
@@ -56,7 +56,7 @@ class Recording:
     def __init__(self, path: str) -> None:
         if not path.endswith(SUFFIX):
             raise RecipeError(f"agent.recording must be a {SUFFIX} file, is {path!r}: rename it")
-        self.path = (workspace.WORKSPACE or Path.cwd()) / path
+        self.path = (workspace_folders.WORKSPACE or Path.cwd()) / path
         self._known: dict[str, Recorded] = {}
         self._is_whole = False  # whether the last line is known to have its end
         if self.path.exists():

@@ -1,5 +1,5 @@
 """The strategies: those that ship with Seawall and those of the user's workspace."""
 
-from seawall.workspace import folders
+from seawall.workspace_folders import folders
 
 __path__ = folders("strategies", __path__[0])
