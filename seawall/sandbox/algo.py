@@ -6,12 +6,12 @@ became active, and then becomes a plain order. All amounts in 1e-8 units, the ca
 Source: Binance USD-M futures, "New Algo Order" and "Event: Algo Order Update".
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 from seawall.sandbox.decimals import ONE
 from seawall.sandbox.orders import Side
+from seawall.sandbox.register import Register
 
 AlgoStatus = Literal["NEW", "CANCELED", "TRIGGERED", "FINISHED", "REJECTED", "EXPIRED"]
 WorkingType = Literal["CONTRACT_PRICE", "MARK_PRICE"]
@@ -61,6 +61,11 @@ class AlgoOrder:
     reason: str = ""
 
     @property
+    def number(self) -> int:
+        """How the exchange calls it."""
+        return self.algo_id
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it has not triggered yet and still may."""
         return self.status == "NEW"
@@ -100,37 +105,8 @@ class AlgoOrder:
         return price >= -(-self.extreme * (ONE + self.callback) // ONE)
 
 
-class AlgoHistory:
+class AlgoHistory(Register[AlgoOrder]):
     """The conditional orders of one account; of what is over the last ``kept``."""
-
-    def __init__(self, kept: int) -> None:
-        self._kept = kept
-        self.orders: dict[int, AlgoOrder] = {}
-        self.by_client: dict[str, AlgoOrder] = {}
-        self._open: dict[int, AlgoOrder] = {}
-        self._closed: deque[AlgoOrder] = deque()
-
-    def add(self, algo: AlgoOrder) -> None:
-        """Take a new one."""
-        self.orders[algo.algo_id] = algo
-        self.by_client[algo.client_id] = algo
-        self._open[algo.algo_id] = algo
-
-    def close(self, algo: AlgoOrder) -> None:
-        """Note that one waits no more, and forget the oldest beyond what is kept."""
-        self._open.pop(algo.algo_id, None)
-        self._closed.append(algo)
-        if len(self._closed) > self._kept:
-            oldest = self._closed.popleft()
-            del self.orders[oldest.algo_id]
-            if self.by_client.get(oldest.client_id) is oldest:
-                del self.by_client[oldest.client_id]
-
-    def find(self, algo_id: int | None, client_id: str | None) -> AlgoOrder | None:
-        """Return one by its number, else the latest by its client's id."""
-        if algo_id is not None:
-            return self.orders.get(algo_id)
-        return self.by_client.get(client_id or "")
 
     def waiting(self, code: str | None = None) -> list[AlgoOrder]:
         """Return those that wait, of one market or of all."""

@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from seawall.sandbox.register import Register
+
 BUY, SELL = "BUY", "SELL"
 Side = Literal["BUY", "SELL"]
 Status = Literal[
@@ -76,6 +78,11 @@ class Order:
     list_client_id: str = ""
 
     @property
+    def number(self) -> int:
+        """How the exchange calls it, within its market."""
+        return self.order_id
+
+    @property
     def left(self) -> int:
         """The quantity that is not filled."""
         return self.quantity - self.filled
@@ -96,36 +103,9 @@ class Order:
         return self.type in MARKET_TYPES
 
 
-class History:
+class History(Register[Order]):
     """The orders and trades of one account in one market; of what is over the last ``kept``."""
 
     def __init__(self, kept: int) -> None:
-        self._kept = kept
-        self.orders: dict[int, Order] = {}
-        self.by_client: dict[str, Order] = {}
-        self.open: dict[int, Order] = {}
+        super().__init__(kept)
         self.trades: deque[Trade] = deque(maxlen=kept)
-        self._closed: deque[Order] = deque()
-
-    def add(self, order: Order) -> None:
-        """Take a new order."""
-        self.orders[order.order_id] = order
-        self.by_client[order.client_id] = order
-        self.open[order.order_id] = order
-
-    def close(self, order: Order) -> None:
-        """Note that an order is over, and forget the oldest beyond what is kept."""
-        if self.open.pop(order.order_id, None) is None:
-            return
-        self._closed.append(order)
-        if len(self._closed) > self._kept:
-            oldest = self._closed.popleft()
-            del self.orders[oldest.order_id]
-            if self.by_client.get(oldest.client_id) is oldest:
-                del self.by_client[oldest.client_id]
-
-    def find(self, order_id: int | None, client_id: str | None) -> Order | None:
-        """Return an order by its number, else the latest by its client's id."""
-        if order_id is not None:
-            return self.orders.get(order_id)
-        return self.by_client.get(client_id or "")
