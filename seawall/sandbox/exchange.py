@@ -18,6 +18,7 @@ from seawall.sandbox.decimals import from_float
 from seawall.sandbox.limits import Limits
 from seawall.sandbox.linear_account import pay
 from seawall.sandbox.linear_desk import DeskTerms, LinearDesk
+from seawall.sandbox.linear_floor import LinearFloor
 from seawall.sandbox.listen_keys import ListenKeys
 from seawall.sandbox.market import Market, Product
 from seawall.sandbox.spot_desk import SpotDesk
@@ -95,7 +96,7 @@ class Exchange:
             raise DataError("an exchange must list a market, it has none: add simulated:ETH/USDT")
         self.spot = SpotDesk(self.markets["spot"], self.accounts)
         self.linear = LinearDesk(self.markets["linear"], self.accounts, self._desk_terms())
-        self.desks: dict[Product, Desk] = {"spot": self.spot, "linear": self.linear}
+        self.desks: dict[Product, Desk] = {"spot": self.spot, "linear": LinearFloor(self.linear)}
         self.watchers: list[OnPrint] = []
         self.audiences: list[Callable[[Market], bool]] = []  # whether somebody listens to a market
         self.listen_keys = ListenKeys()

@@ -1,4 +1,4 @@
-"""The futures desk: takes orders for perpetuals and matches them; accounts live on the mark.
+"""The futures desk: takes orders for perpetuals, matches them, and keeps what accounts have.
 
 All money changes in the project's own kernels (``venues.perpetual``); the desk says when. One
 position per account and market (one-way mode), one margin asset. A fill's price and quantity are
@@ -23,7 +23,6 @@ from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE, multiply_down
 from seawall.sandbox.house import House
 from seawall.sandbox.linear_filters import check_order
-from seawall.sandbox.linear_life import is_safe_in, live
 from seawall.sandbox.linear_refusals import (
     duplicate_client_id,
     not_fillable,
@@ -31,7 +30,6 @@ from seawall.sandbox.linear_refusals import (
     too_many_orders,
     would_take,
 )
-from seawall.sandbox.linear_triggers import trigger_reached
 from seawall.sandbox.market import Market
 from seawall.sandbox.order_margin import Standing, check_margin, has_margin_for
 from seawall.sandbox.orders import Order, Status, Trade
@@ -160,48 +158,6 @@ class LinearDesk:
             (self.tables[row],) = to_table([contract.brackets_at(time_ms)], n_tiers)
             self.brackets_end_ms[row] = contract.brackets_end_ms(time_ms)
 
-    # What the exchange asks of a desk -------------------------------------------------------------
-
-    def on_print(self, market: Market, one: Print) -> None:
-        """Let a print, and the mark beside it, do what they do: liquidate, fill, trigger."""
-        book = self.books[market.code]
-        book.refresh()
-        live(self, market, one)
-        if not book.is_empty:
-            self._meet(market, one)
-        if self.waiting[market.code]:
-            trigger_reached(self, market, one.time_ms)
-
-    def is_idle(self, market: Market) -> bool:
-        """Return whether no account has an order or a position in a market."""
-        row = self.rows[market.code]
-        if not self.books[market.code].is_empty or self.waiting[market.code]:
-            return False
-        return not any(seat.positions[row, layout.QUANTITY] for seat in self.seats.values())
-
-    def is_out_of_reach(self, market: Market, low: int, high: int, end_ms: int) -> bool:
-        """Return whether nothing happens while the last price stays within a bar's extremes."""
-        if not self.books[market.code].is_out_of_reach(low, high):
-            return False
-        bar = int(market.candles.time_ms.searchsorted(end_ms)) - 1
-        assert market.marks is not None  # noqa: S101 - a perpetual has one
-        marks = market.marks.range_of(bar)
-        for algo in self.waiting[market.code]:
-            ends = (low, high)
-            if algo.working_type == "MARK_PRICE":
-                ends = int(marks[0] * ONE) - 1, int(marks[1] * ONE) + 1
-            if not algo.is_waiting or algo.may_be_reached(*ends):
-                return False
-        return is_safe_in(self, self.rows[market.code], marks, end_ms)
-
-    def refresh(self, market: Market) -> None:
-        """Note that the market has moved on: book, mark, brackets, and stamps of nobody."""
-        self.books[market.code].refresh()
-        row = self.rows[market.code]
-        self.marks[row] = market.mark_price / ONE
-        self.load_brackets(row, market.last.time_ms)
-        self.n_settled[row] = self.contracts[row].n_settled(market.last.time_ms)
-
     # Orders ---------------------------------------------------------------------------------------
 
     def check(self, seat: Seat, order: Order) -> Plan:
@@ -313,7 +269,7 @@ class LinearDesk:
         self._trim(seat, order.code, now_ms)
         return trades
 
-    def _meet(self, market: Market, one: Print) -> None:
+    def meet(self, market: Market, one: Print) -> None:
         """Let a print meet what rests in the market's book."""
         for take in self.books[market.code].meet(one):
             if take.maker is not None:

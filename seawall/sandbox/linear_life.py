@@ -5,12 +5,11 @@ the open of a bar. The kernels find where on that line an account is liquidated,
 at the liquidation price and not at the next print. Open orders go first.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from seawall.market.series import FloatArray
 from seawall.sandbox.decimals import ONE, from_float, multiply_down
+from seawall.sandbox.linear_desk import LinearDesk
 from seawall.sandbox.linear_triggers import drop
 from seawall.sandbox.market import Market
 from seawall.sandbox.orders import Order, Trade
@@ -18,13 +17,10 @@ from seawall.sandbox.seat import Seat
 from seawall.sandbox.tape import Print
 from seawall.venues.perpetual import layout, liquidation, positions
 
-if TYPE_CHECKING:
-    from seawall.sandbox.linear_desk import LinearDesk
-
 _MARGIN_OF_BAR = 1e-9  # by which a bar is taken to be wider than it is
 
 
-def live(desk: "LinearDesk", market: Market, one: Print) -> None:
+def live(desk: LinearDesk, market: Market, one: Print) -> None:
     """Settle what funding is due at a print, and let its mark do what it does."""
     row, mark = desk.rows[market.code], market.mark_price / ONE
     desk.load_brackets(row, one.time_ms)
@@ -40,7 +36,7 @@ def live(desk: "LinearDesk", market: Market, one: Print) -> None:
     desk.marks[:] = targets
 
 
-def is_safe_in(desk: "LinearDesk", row: int, marks: tuple[float, float], end_ms: int) -> bool:
+def is_safe_in(desk: LinearDesk, row: int, marks: tuple[float, float], end_ms: int) -> bool:
     """Return whether a bar changes nothing for the positions of a market.
 
     ``marks``: the bar's lowest and highest. An account that has something in another market too may
@@ -62,11 +58,11 @@ def is_safe_in(desk: "LinearDesk", row: int, marks: tuple[float, float], end_ms:
     return True
 
 
-def _holders(desk: "LinearDesk", row: int) -> list[Seat]:
+def _holders(desk: LinearDesk, row: int) -> list[Seat]:
     return [seat for seat in desk.seats.values() if seat.positions[row, layout.QUANTITY]]
 
 
-def _settle(desk: "LinearDesk", row: int, time_ms: int) -> None:
+def _settle(desk: LinearDesk, row: int, time_ms: int) -> None:
     """Settle the stamps up to a time on the positions that are held, at the mark."""
     contract, code = desk.contracts[row], desk.codes[row]
     n = contract.n_settled(time_ms)
@@ -85,7 +81,7 @@ def _settle(desk: "LinearDesk", row: int, time_ms: int) -> None:
 
 
 def _walk(
-    desk: "LinearDesk", seat: Seat, start: FloatArray, targets: FloatArray, time_ms: int
+    desk: LinearDesk, seat: Seat, start: FloatArray, targets: FloatArray, time_ms: int
 ) -> None:
     """Let the marks go from ``start`` to ``targets``, liquidating on the way."""
     lows, highs = np.minimum(start, targets), np.maximum(start, targets)
@@ -104,7 +100,7 @@ def _walk(
     desk.marks[:] = targets
 
 
-def _liquidate(desk: "LinearDesk", seat: Seat, who: int, time_ms: int) -> None:
+def _liquidate(desk: LinearDesk, seat: Seat, who: int, time_ms: int) -> None:
     """Liquidate an isolated row or the cross account at the marks as they are."""
     rows = [who]
     if who == layout.CROSS:
@@ -123,7 +119,7 @@ def _liquidate(desk: "LinearDesk", seat: Seat, who: int, time_ms: int) -> None:
         _book_step(desk, seat, event, time_ms)
 
 
-def _book_step(desk: "LinearDesk", seat: Seat, event: FloatArray, time_ms: int) -> None:
+def _book_step(desk: LinearDesk, seat: Seat, event: FloatArray, time_ms: int) -> None:
     """Enter one step of a liquidation: an order of the exchange's own that is filled at once."""
     row, code = int(event[layout.SYMBOL]), desk.codes[int(event[layout.SYMBOL])]
     closed, mark = float(event[layout.CLOSED]), float(event[layout.PRICE])

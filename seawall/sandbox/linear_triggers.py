@@ -1,15 +1,11 @@
 """Conditional orders at the futures desk: they wait, are dropped, and become orders."""
 
-from typing import TYPE_CHECKING
-
 from seawall.sandbox.algo import AlgoOrder
+from seawall.sandbox.linear_desk import LinearDesk
 from seawall.sandbox.market import Market
 from seawall.sandbox.orders import Order
 from seawall.sandbox.refusals import ApiError, unknown_order
 from seawall.sandbox.seat import Seat
-
-if TYPE_CHECKING:
-    from seawall.sandbox.linear_desk import LinearDesk
 
 _FIRST_ID = 2_000_000_000_000  # far from orders' numbers: clients keep both in one table
 
@@ -19,7 +15,7 @@ def price_of(market: Market, algo: AlgoOrder) -> int:
     return market.mark_price if algo.working_type == "MARK_PRICE" else market.price
 
 
-def wait(desk: "LinearDesk", seat: Seat, algo: AlgoOrder) -> None:
+def wait(desk: LinearDesk, seat: Seat, algo: AlgoOrder) -> None:
     """Let a conditional order wait."""
     desk.n_algos += 1
     algo.algo_id = _FIRST_ID + desk.n_algos
@@ -31,7 +27,7 @@ def wait(desk: "LinearDesk", seat: Seat, algo: AlgoOrder) -> None:
     desk.tell.algo(seat, algo, algo.status)
 
 
-def drop(desk: "LinearDesk", seat: Seat, algo: AlgoOrder, now_ms: int) -> None:
+def drop(desk: LinearDesk, seat: Seat, algo: AlgoOrder, now_ms: int) -> None:
     """Cancel a conditional order.
 
     Raises:
@@ -44,14 +40,14 @@ def drop(desk: "LinearDesk", seat: Seat, algo: AlgoOrder, now_ms: int) -> None:
     desk.tell.algo(seat, algo, "CANCELED")
 
 
-def trigger_reached(desk: "LinearDesk", market: Market, now_ms: int) -> None:
+def trigger_reached(desk: LinearDesk, market: Market, now_ms: int) -> None:
     """Let the conditional orders of a market that its prices have reached become orders."""
     for algo in list(desk.waiting[market.code]):
         if algo.is_waiting and algo.is_reached(price_of(market, algo)):
             _trigger(desk, algo, now_ms)
 
 
-def _trigger(desk: "LinearDesk", algo: AlgoOrder, now_ms: int) -> None:
+def _trigger(desk: LinearDesk, algo: AlgoOrder, now_ms: int) -> None:
     """Let a conditional order become the order it stands for, or be rejected."""
     seat = desk.seats[algo.account]
     algo.trigger_ms = algo.update_ms = now_ms
@@ -71,12 +67,12 @@ def _trigger(desk: "LinearDesk", algo: AlgoOrder, now_ms: int) -> None:
     desk.work(seat, order, plan)
 
 
-def _take_out(desk: "LinearDesk", seat: Seat, algo: AlgoOrder) -> None:
+def _take_out(desk: LinearDesk, seat: Seat, algo: AlgoOrder) -> None:
     desk.waiting[algo.code].remove(algo)
     seat.algos.close(algo)
 
 
-def _to_order(desk: "LinearDesk", seat: Seat, algo: AlgoOrder, now_ms: int) -> Order:
+def _to_order(desk: LinearDesk, seat: Seat, algo: AlgoOrder, now_ms: int) -> Order:
     """Return the plain order that a conditional one becomes."""
     quantity = algo.quantity
     if algo.closes_all:  # where nothing is held, any quantity is refused
