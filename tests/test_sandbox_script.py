@@ -12,11 +12,11 @@ import requests
 from sandbox_clients import CCXT, KEY, START_MS, close, exchange, spot_client, wavy
 
 from seawall.errors import RecipeError
-from seawall.sandbox.admin_api import SCRIPTED
 from seawall.sandbox.faults import Faults
 from seawall.sandbox.market import Liquidity
 from seawall.sandbox.script import Script, read_script
 from seawall.sandbox.server import Server, ServerThread
+from seawall.sandbox.verbs import SCRIPTED
 from seawall.units import HOUR_MS, MINUTE_MS, to_time_ms
 
 ETH = "ETH/USDT"

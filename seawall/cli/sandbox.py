@@ -57,10 +57,10 @@ def sandbox(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON value.")] = False,
 ) -> None:
     """Serve an exchange that speaks Binance's API over recorded or simulated history."""
-    from seawall.sandbox.admin_api import SCRIPTED
     from seawall.sandbox.opening import Opening, describe
     from seawall.sandbox.script import read_script
     from seawall.sandbox.server import Server
+    from seawall.sandbox.verbs import SCRIPTED
 
     opening = Opening(
         markets=tuple(markets) or ("simulated:ETH/USDT",),

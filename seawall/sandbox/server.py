@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable
-from math import inf
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -27,19 +26,19 @@ from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.faults import Faults, unavailable
 from seawall.sandbox.gateway import Answer, Gateway, Request
 from seawall.sandbox.linear_feed import open_linear_hub
-from seawall.sandbox.script import Act, Script
+from seawall.sandbox.script import Script
 from seawall.sandbox.sockets import Sockets
 from seawall.sandbox.spot_feed import open_spot_hub
+from seawall.sandbox.stage import SLICE_MS, Stage
 from seawall.sandbox.state import State
-from seawall.sandbox.streams import Connection
+from seawall.sandbox.streams import list_connections
+from seawall.sandbox.verbs import Verbs
 from seawall.sandbox.ws_api import LINEAR_METHODS, LINEAR_PREFIX, WsApi
-from seawall.units import HOUR_MS
 
 LOOPBACK = "127.0.0.1"
 STATUS_PATH = "/sapi/v1/system/status"  # the one that a maintenance answers
 _START_SECONDS = 10
 _PULSE_SECONDS = 0.05  # how often a running clock's market is brought up to date without requests
-_SLICE_MS = HOUR_MS
 T = TypeVar("T")
 
 
@@ -93,9 +92,8 @@ class Server:
         for hub in self.hubs.values():
             hub.shape = self.faults.shape
         self.state = state
-        self.acts: list[Act] = []  # of a script, what is to come
-        self.mishaps: list[str] = []  # what of it failed
-        self._admin = AdminApi(self, token)
+        self.stage = Stage(Verbs(exchange, self.faults, spot=self.hub, linear=linear))
+        self._admin = AdminApi(self.stage, token)
         self._host, self._port, self._tls = host, port, tls
         self._runner: web.ServerRunner | None = None
         self._pulse: asyncio.Task[None] | None = None
@@ -129,54 +127,14 @@ class Server:
 
     def follow(self, script: Script) -> None:
         """Let a script's faults wait, and do what else it says when its time comes."""
-        for fault in script.faults:
-            self.faults.add(fault)
-        self.acts = sorted([*self.acts, *script.acts], key=lambda act: act.time_ms)
-
-    async def advance(self, step_ms: int) -> int:
-        """Move the clock and let all that happens happen; return the new time.
-
-        In slices, between which WebSockets send what has piled up, and what a script does is done.
-
-        Raises:
-            RecipeError: the step is negative.
-        """
-        clock, left_ms = self.exchange.clock, step_ms
-        while True:
-            next_ms = self.acts[0].time_ms - clock.now_ms() if self.acts else _SLICE_MS
-            slice_ms = min(left_ms, _SLICE_MS, max(1, next_ms))
-            clock.advance(slice_ms)
-            now_ms = self.catch_up()
-            left_ms -= slice_ms
-            if left_ms <= 0:
-                return now_ms
-            await asyncio.sleep(0)
-
-    def catch_up(self, *, most_ms: float = inf) -> int:
-        """Bring the exchange to the clock's time, do what a script says on the way; return it.
-
-        By ``most_ms`` at the most: whoever is far behind lets messages be sent in between.
-        """
-        exchange = self.exchange
-        while self.acts and self.acts[0].time_ms <= exchange.clock.now_ms():
-            ahead_ms = max(0, self.acts[0].time_ms - exchange.event_ms)
-            if ahead_ms > most_ms:
-                break
-            exchange.catch_up(most_ms=ahead_ms)
-            mishap = self._admin.act(self.acts.pop(0))
-            self.mishaps += [mishap] if mishap else []
-        return exchange.catch_up(most_ms=most_ms)
-
-    def all_connections(self) -> list[Connection]:
-        """Return every open WebSocket."""
-        return [one for hub in self.hubs.values() for one in hub.connections]
+        self.stage.follow(script)
 
     async def stop(self) -> None:
         """Close all connections and stop to listen."""
         if self._pulse is not None:
             self._pulse.cancel()
             await asyncio.gather(self._pulse, return_exceptions=True)
-        for connection in self.all_connections():
+        for connection in list_connections(self.hubs.values()):
             connection.end("close")
         web_server = self._runner.server if self._runner is not None else None
         transports = [one.transport for one in web_server.connections] if web_server else []
@@ -203,8 +161,8 @@ class Server:
         wire = Request(
             request.method, target, body, request.headers.get("X-MBX-APIKEY", ""), address
         )
-        if self.acts:
-            self.catch_up()
+        if self.stage.acts:
+            self.stage.catch_up()
         if self.faults.waiting or self.exchange.is_in_maintenance:
             return await self._suffer(request, wire)
         return self._finish(self.gateway.answer(wire))
@@ -246,10 +204,10 @@ class Server:
     async def _keep_up(self) -> None:
         """Move the market with a running clock while nobody asks."""
         while True:
-            now_ms = self.catch_up(most_ms=_SLICE_MS)
+            now_ms = self.stage.catch_up(most_ms=SLICE_MS)
             if self.state is not None:
                 self.state.flush()
-            is_behind = self.exchange.clock.now_ms() - now_ms >= _SLICE_MS
+            is_behind = self.exchange.clock.now_ms() - now_ms >= SLICE_MS
             await asyncio.sleep(0 if is_behind else _PULSE_SECONDS)
 
 
@@ -302,4 +260,5 @@ class ServerThread:
 
     def step(self, step_ms: int) -> int:
         """Move a stepped clock, let all that happens happen, and return the new time."""
-        return asyncio.run_coroutine_threadsafe(self.server.advance(step_ms), self._loop).result()
+        coming = self.server.stage.advance(step_ms)
+        return asyncio.run_coroutine_threadsafe(coming, self._loop).result()

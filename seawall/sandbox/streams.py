@@ -199,3 +199,8 @@ class Hub:
                     connection.send(f'{{"stream":"{name}","data":{text}}}')
                 else:
                     connection.send(text)
+
+
+def list_connections(hubs: Iterable[Hub]) -> list[Connection]:
+    """Return every open WebSocket of some hubs."""
+    return [one for hub in hubs for one in hub.connections]
