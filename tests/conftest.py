@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seawall import trial_ledger
+from seawall import trial_ledger, workspace_folders
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -24,3 +24,12 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real market data is not here: ../shared/data is absent")
     return SHARED_DATA
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder to work in, which is no workspace yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
+    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
+    return tmp_path

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from conformance_agents import LEAKS, SIGNAL, Counting, failed, run_own_tests, run_source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -39,31 +40,21 @@ from seawall.market.series import Candles, Signal
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 
-LEAKS = Path(__file__).parent / "planted_leaks"
 RECIPE = Recipe.from_file(LEAKS / "backtests" / "tripwire.toml").model_copy(update={"agent": None})
-SIGNAL = "tripwire/made_up/1h"
 
 
 def fails(make_agent: MakeAgent) -> dict[str, str]:
     """Return the details of the contract checks that an agent fails, by check."""
     recipe = RECIPE.with_settings({"market.signals": [SIGNAL]})
     findings = check_contract(make_agent, recipe)
-    return {finding.check: finding.detail for finding in findings if not finding.passed}
+    return failed(findings)
 
 
 # The contract -------------------------------------------------------------------------------------
 
 
-class Clean:
+class Clean(Counting):
     """Follows the last move, uses a signal where it is known, and survives a restart."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.rng = np.random.default_rng(0)
-
-    def begin(self, info: AgentInfo) -> None:
-        """Take the random numbers."""
-        self.rng = info.rng
 
     def decide(self, observation: Observation) -> list[TargetWeight] | None:
         """Answer where there are two prices."""
@@ -73,14 +64,6 @@ class Clean:
             return None
         weight = float(prices[-1] > prices[-2]) if self.asked % 7 else 0.0
         return [TargetWeight(symbol=observation.symbols[0], weight=weight)]
-
-    def state(self) -> bytes:
-        """Return what has been counted."""
-        return str(self.asked).encode()
-
-    def restore(self, state: bytes) -> None:
-        """Go on counting."""
-        self.asked = int(state)
 
 
 def test_a_clean_agent_fails_nothing() -> None:
@@ -515,24 +498,13 @@ def test_nothing_shipped_knows_the_future() -> None:
 # The command line ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder to work in, which is no workspace yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
-    return tmp_path
-
-
 def test_new_agent_makes_a_workspace(home: Path) -> None:
     """The three folders, an agent and its test, and what to do next."""
     ended = CliRunner().invoke(new_app, ["agent", "dip_buyer"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert "seawall check agent dip_buyer" in ended.output
     assert all((home / kind).is_dir() for kind in workspace_folders.KINDS)
-    source = (home / "agents" / "dip_buyer.py").read_text(encoding="utf-8")
-    scope: dict[str, type] = {}
-    exec(compile(source, "dip_buyer.py", "exec"), scope)  # noqa: S102 - our own template
+    scope = run_source(home / "agents" / "dip_buyer.py")
     assert hasattr(scope["DipBuyer"], "decide")
     assert "dip_buyer" in (home / "tests" / "test_dip_buyer.py").read_text(encoding="utf-8")
 
@@ -567,9 +539,4 @@ def test_check_names_an_agent_that_is_not_there() -> None:
 def test_the_test_that_new_agent_writes_passes(home: Path) -> None:
     """The first thing a new user runs is green."""
     CliRunner().invoke(new_app, ["agent", "dip_buyer"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    ended = subprocess.run(
-        command, cwd=home, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run_own_tests(home)

@@ -1,8 +1,6 @@
 """Guards of loans in the conformance suite: planted faults are found by name, clean guards pass."""
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from conformance_agents import (
+    SIGNAL,
+    Counting,
+    check_planted_guards,
+    failed,
+    run_own_tests,
+    run_source,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_conformance import LEAKS
 from test_conformance import SHIPPED as TRADERS
 from typer.testing import CliRunner
 
-from seawall import workspace_folders
 from seawall.action import TargetWeight
 from seawall.agent import AgentInfo, Decision, Wake, as_agent
 from seawall.cli.agents import new_app
@@ -44,14 +48,13 @@ from seawall.engine.components import make_agent
 from seawall.engine.world import build_world
 from seawall.errors import RecipeError
 from seawall.loan_action import Supply, TargetHealth
-from seawall.market.catalog import VARIABLE, Catalog
+from seawall.market.catalog import Catalog
 from seawall.market.series import SeriesKey, Signal
 from seawall.market.simulate import simulate
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 from seawall.units import DAY_MS, MINUTE_MS
 
-SIGNAL = "tripwire/made_up/1h"
 SHORT = default_loan_recipe().with_settings(
     {"market.since": "2023-02-09", "market.until": "2023-02-13", "market.warmup": "2d"}
 )
@@ -70,24 +73,16 @@ def nothing(tmp_path: Path) -> Catalog:
 def fails(make_guard: MakeAgent, catalog: Catalog, recipe: Recipe = SHORT) -> dict[str, str]:
     """Return the details of the contract checks that a guard fails, by check."""
     findings = check_trials(make_guard, make_trials(recipe, catalog))
-    return {finding.check: finding.detail for finding in findings if not finding.passed}
+    return failed(findings)
 
 
 # The contract -------------------------------------------------------------------------------------
 
 
-class Clean:
+class Clean(Counting):
     """Deleverages a little now and then, uses a signal where it is known, survives a restart."""
 
     guards: ClassVar[str] = "loan"
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.rng = np.random.default_rng(0)
-
-    def begin(self, info: AgentInfo) -> None:
-        """Take the random numbers."""
-        self.rng = info.rng
 
     def decide(self, observation: Observation) -> Any:
         """Answer where there is a loan and a signal."""
@@ -96,14 +91,6 @@ class Clean:
         if loan is None or loan.debt_usd == 0 or np.isnan(observation.signal(SIGNAL)):
             return None
         return loan.health + 0.01 if self.asked % 20 == 0 else None
-
-    def state(self) -> bytes:
-        """Return what has been counted."""
-        return str(self.asked).encode()
-
-    def restore(self, state: bytes) -> None:
-        """Go on counting."""
-        self.asked = int(state)
 
 
 def test_a_clean_guard_fails_nothing(nothing: Catalog) -> None:
@@ -500,43 +487,11 @@ def test_what_became_of_a_loan_counts_too() -> None:
 
 # The whole suite ----------------------------------------------------------------------------------
 
-CHECK_ALL = """
-import json, sys
-from seawall.conformance.suite import find_default, to_agent_recipe
-from seawall.conformance.tripwire import check_futures
-from seawall.recipe import Recipe
-
-given = Recipe.from_dict(json.loads(sys.argv[1])) if sys.argv[1] else None
-jobs = [
-    to_agent_recipe(name, given or find_default(name), json.loads(parameters))
-    for name, parameters in zip(sys.argv[2::2], sys.argv[3::2])
-]
-print(json.dumps([[vars(f) for f in fs] for fs in check_futures(jobs)]))
-"""
-
-
-def check_planted(
-    agents: dict[str, dict[str, object]], recipe: Recipe | None = None, catalog: str = ""
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the tripwire's findings by agent and check, in the workspace of planted leaks."""
-    environment = {**os.environ, workspace_folders.VARIABLE: str(LEAKS)}
-    if catalog:
-        environment[VARIABLE] = catalog
-    names = [text for name, given in agents.items() for text in (name, json.dumps(given))]
-    command = [sys.executable, "-c", CHECK_ALL, recipe.to_json() if recipe else "", *names]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout.splitlines()[-1])
-    return {
-        name: {finding["check"]: finding for finding in findings}
-        for name, findings in zip(agents, found, strict=True)
-    }
-
 
 @pytest.mark.slow
 def test_a_leaking_guard_is_caught_and_an_honest_one_is_not() -> None:
     """The first decision that knew the next close is named."""
-    found = check_planted({"guard_next_close": {}, "guard_honest_hours": {}})
+    found = check_planted_guards({"guard_next_close": {}, "guard_honest_hours": {}})
     detail = found["guard_next_close"][LOOK_AHEAD]["detail"]
     assert detail.startswith("look-ahead: with the full"), detail
     honest = found["guard_honest_hours"]
@@ -552,7 +507,7 @@ def test_stored_gas_rates_and_ratios_raise_no_alarm_and_hide_no_leak(tmp_path: P
         "guard_honest_hours": {"venue": "made"},
         "guard_days_gas": {},
     }
-    found = check_planted(agents, recipe, str(catalog.root))
+    found = check_planted_guards(agents, recipe, str(catalog.root))
     honest = found["guard_honest_hours"]
     assert all(finding["passed"] for finding in honest.values()), honest
     detail = found["guard_days_gas"][LOOK_AHEAD]["detail"]
@@ -586,23 +541,12 @@ def test_no_shipped_guard_knows_the_future() -> None:
 # The command line ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder to work in, which is no workspace yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
-    return tmp_path
-
-
 def test_new_agent_writes_a_guard(home: Path, nothing: Catalog) -> None:
     """With ``--loan`` it says that it guards one, and keeps to the contract as it stands."""
     ended = CliRunner().invoke(new_app, ["agent", "dike", "--loan"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert "seawall run loan_demo --agent dike" in ended.output
-    source = (home / "agents" / "dike.py").read_text(encoding="utf-8")
-    scope: dict[str, Any] = {}
-    exec(compile(source, "dike.py", "exec"), scope)  # noqa: S102 - our own template
+    scope = run_source(home / "agents" / "dike.py")
     assert scope["Dike"].guards == "loan"
     assert fails(scope["Dike"], nothing) == {}
 
@@ -611,9 +555,4 @@ def test_new_agent_writes_a_guard(home: Path, nothing: Catalog) -> None:
 def test_the_test_that_new_agent_writes_for_a_guard_passes(home: Path) -> None:
     """The first thing that whoever guards a loan runs is green."""
     CliRunner().invoke(new_app, ["agent", "dike", "--loan"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    ended = subprocess.run(
-        command, cwd=home, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run_own_tests(home)

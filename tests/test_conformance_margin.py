@@ -1,20 +1,23 @@
 """Agents on a futures account in the conformance suite: planted faults are found by name."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from conformance_agents import (
+    SIGNAL,
+    Counting,
+    check_planted_guards,
+    failed,
+    run_own_tests,
+    run_source,
+)
 from test_conformance import SHIPPED as TRADERS
 from test_conformance_loan import GUARDS as LOAN_GUARDS
-from test_conformance_loan import check_planted
 from typer.testing import CliRunner
 
-from seawall import workspace_folders
-from seawall.agent import AgentInfo, as_agent, guards
+from seawall.agent import as_agent, guards
 from seawall.cli.agents import new_app
 from seawall.conformance.engine_contract import check_trials
 from seawall.conformance.engine_worlds import Trial
@@ -46,7 +49,6 @@ from seawall.recipe import Recipe
 from seawall.workspace import list_names, load
 
 SPOT, ETH = "ETH/USDT", "ETH/USDT:USDT"
-SIGNAL = "tripwire/made_up/1h"
 SHORT_WINDOW = {
     "market.since": "2023-02-27",
     "market.until": "2023-03-06",
@@ -76,24 +78,16 @@ def trials(nothing: Catalog) -> list[Trial]:
 def fails(make_guard: MakeAgent, trials: list[Trial]) -> dict[str, str]:
     """Return the details of the contract checks that a guard fails, by check."""
     findings = check_trials(make_guard, trials)
-    return {finding.check: finding.detail for finding in findings if not finding.passed}
+    return failed(findings)
 
 
 # The contract -------------------------------------------------------------------------------------
 
 
-class Clean:
+class Clean(Counting):
     """Reduces a little now and then, uses a signal where it is known, survives a restart."""
 
     guards: ClassVar[str] = "margin"
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.rng = np.random.default_rng(0)
-
-    def begin(self, info: AgentInfo) -> None:
-        """Take the random numbers."""
-        self.rng = info.rng
 
     def decide(self, observation: Observation) -> Any:
         """Answer where there is a position and a signal."""
@@ -102,14 +96,6 @@ class Clean:
         if view is None or not view.positions or np.isnan(observation.signal(SIGNAL)):
             return None
         return 0.97 * view.position().real_leverage if self.asked % 20 == 0 else None
-
-    def state(self) -> bytes:
-        """Return what has been counted."""
-        return str(self.asked).encode()
-
-    def restore(self, state: bytes) -> None:
-        """Go on counting."""
-        self.asked = int(state)
 
 
 def test_a_clean_guard_fails_nothing(trials: list[Trial]) -> None:
@@ -351,7 +337,7 @@ def test_nothing_shipped_knows_the_future() -> None:
 )
 def test_a_leaking_agent_is_caught(agent: str, recipe: Recipe) -> None:
     """The first decision that knew the next close, or the next funding rate, is named."""
-    found = check_planted({agent: {}}, recipe)
+    found = check_planted_guards({agent: {}}, recipe)
     detail = found[agent][LOOK_AHEAD]["detail"]
     assert detail.startswith("look-ahead: with the full"), detail
 
@@ -359,7 +345,7 @@ def test_a_leaking_agent_is_caught(agent: str, recipe: Recipe) -> None:
 @pytest.mark.slow
 def test_what_is_seen_of_an_account_is_known_by_then() -> None:
     """A guard that tells all of it at every bar, mark and margin too, raises no alarm."""
-    found = check_planted({"margin_honest_account": {}}, default_margin_recipe())
+    found = check_planted_guards({"margin_honest_account": {}}, default_margin_recipe())
     findings = found["margin_honest_account"]
     assert all(finding["passed"] for finding in findings.values()), findings
 
@@ -367,23 +353,12 @@ def test_what_is_seen_of_an_account_is_known_by_then() -> None:
 # The command line ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder to work in, which is no workspace yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(workspace_folders.VARIABLE, raising=False)
-    monkeypatch.setattr(workspace_folders, "WORKSPACE", None)
-    return tmp_path
-
-
 def test_new_agent_writes_a_guard(home: Path, trials: list[Trial]) -> None:
     """With ``--margin`` it says what it guards, and keeps to the contract as it stands."""
     ended = CliRunner().invoke(new_app, ["agent", "moat", "--margin"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert "seawall run margin_demo --agent moat" in ended.output
-    source = (home / "agents" / "moat.py").read_text(encoding="utf-8")
-    scope: dict[str, Any] = {}
-    exec(compile(source, "moat.py", "exec"), scope)  # noqa: S102 - our own template
+    scope = run_source(home / "agents" / "moat.py")
     assert guards(scope["Moat"], "margin")
     assert fails(scope["Moat"], trials) == {}
 
@@ -399,9 +374,4 @@ def test_new_agent_guards_one_thing(home: Path) -> None:
 def test_the_test_that_new_agent_writes_for_a_guard_passes(home: Path) -> None:
     """The first thing that whoever guards a position runs is green."""
     CliRunner().invoke(new_app, ["agent", "moat", "--margin"], catch_exceptions=False)
-    environment = {k: v for k, v in os.environ.items() if k != workspace_folders.VARIABLE}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    ended = subprocess.run(
-        command, cwd=home, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run_own_tests(home)
