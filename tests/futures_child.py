@@ -1,16 +1,9 @@
 """What a child process of a test runs: a futures session that somebody will kill."""
 
-import os
-import traceback
-from pathlib import Path
+from child_sessions import MARKET, Stateless, run_until_killed
 
 from seawall.action import Action, Cancel, Order, TargetWeight
 from seawall.observation import Observation
-from seawall.paper.errors import NotReconciled
-from seawall.paper.faults import ExchangeFault
-from seawall.paper.limits import Limits
-from seawall.paper.opening import Surroundings, open_session
-from seawall.paper.plan import Plan
 from seawall.perpetual_action import AddMargin, SetLeverage
 from seawall.recipe import Recipe
 from seawall.units import MINUTE_MS
@@ -19,20 +12,16 @@ SYMBOL = "ETH/USDT:USDT"
 RECIPE = Recipe.from_dict(
     {
         "name": "killed futures",
-        "market": {
-            "venue": "simulated", "symbols": [SYMBOL], "timeframe": "1m",
-            "since": "2025-01-01", "until": "2025-02-01", "warmup": "5m",
-        },
+        "market": {**MARKET, "symbols": [SYMBOL]},
         "agent": {"name": "agents.cash"},
         "account": {"cash": 10_000},
         "strategy": {"name": "strategies.futures_trading"},
         "perpetual": {"margin": "isolated", "leverage": 5},
     }
 )  # fmt: skip
-DISAGREED, FAILED = 3, 4
 
 
-class Busy:
+class Busy(Stateless):
     """An agent that does something at every bar, by the minute alone."""
 
     def decide(self, observation: Observation) -> list[Action]:
@@ -54,33 +43,7 @@ class Busy:
         leverage = float(6 + minute // 6 % 40)  # an isolated one may only be raised
         return [Cancel(order_id="all"), SetLeverage(symbol=SYMBOL, leverage=leverage)]
 
-    def state(self) -> bytes:
-        """Return nothing: it has none."""
-        return b""
-
-    def restore(self, state: bytes) -> None:
-        """Take nothing back."""
-
 
 def trade(url: str, folder: str) -> None:
     """Run a session until it is killed; tell by the exit code what went wrong."""
-    try:
-        plan = Plan(
-            recipe=RECIPE, style="sandbox", exchange=f"local:{url}", folder=Path(folder),
-            limits=Limits(max_daily_loss=None, max_drawdown=None, max_orders_per_minute=None),
-        )  # fmt: skip
-        around = Surroundings(agent=Busy(), has_wall=False, listens=False, has_streams=False)
-        with open_session(plan, around) as session:
-            session.run()
-    except NotReconciled as error:
-        _leave(folder, error, DISAGREED)
-    except ExchangeFault as error:
-        _leave(folder, error, FAILED)
-    except BaseException as error:  # noqa: BLE001 - a child tells by its exit code
-        _leave(folder, error, 5)
-
-
-def _leave(folder: str, error: BaseException, code: int) -> None:
-    with (Path(folder) / "errors").open("a", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
-    os._exit(code)
+    run_until_killed(RECIPE, Busy(), url, folder)
