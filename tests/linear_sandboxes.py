@@ -11,7 +11,6 @@ from seawall.market.series import Candles, SeriesKey, Signal
 from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.exchange import Exchange, Settings
 from seawall.sandbox.market import Liquidity
-from seawall.units import MINUTE_MS
 from seawall.venues.perpetual import margin
 
 PERP, CODE = "ETH/USDT:USDT", "ETHUSDT"
@@ -84,12 +83,6 @@ def _itself(candles: Candles) -> Candles:
         key=key, time_ms=candles.time_ms, open=candles.open, high=candles.high, low=candles.low,
         close=candles.close, volume=candles.volume,
     )  # fmt: skip
-
-
-def step(made: Exchange, step_ms: int = MINUTE_MS) -> None:
-    """Move the clock and let everything happen."""
-    made.clock.advance(step_ms)
-    made.catch_up()
 
 
 def order(client: RawClient, side: str, kind: str, **params: object) -> tuple[int, Any]:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from seawall.sandbox.exchange import Exchange, Settings
 from seawall.sandbox.gateway import Answer, Gateway, Request
 from seawall.sandbox.market import Liquidity, Market, Terms
 from seawall.sandbox.server import ServerThread, all_routes
+from seawall.sandbox.streams import Connection
 from seawall.units import MINUTE_MS, to_time_ms
 
 CCXT: Any = importlib.import_module("ccxt")  # our stub of it knows no private methods
@@ -26,6 +27,7 @@ CCXT_PRO: Any = importlib.import_module("ccxt.pro")
 START_MS = to_time_ms("2024-08-05")
 KEY, SECRET = "key-of-alice", "secret-of-alice"
 KEY_BOB, SECRET_BOB = "key-of-bob-b", "secret-of-bob"
+PATIENCE = 10.0  # seconds, for what has to arrive
 ETH_TERMS = Terms(tick=ONE // 100, lot=ONE // 10_000)
 PARTS = {
     "public": "/api/v3", "private": "/api/v3", "v1": "/api/v1",
@@ -36,6 +38,7 @@ PARTS = {
     "dapiPrivateV2": "/dapi/v2", "dapiData": "/futures/data", "eapiPublic": "/eapi/v1",
     "eapiPrivate": "/eapi/v1", "papi": "/papi/v1", "papiV2": "/papi/v2",
 }  # fmt: skip
+Body = Callable[[ServerThread, Any], Awaitable[None]]
 
 
 def urls(url: str) -> dict[str, Any]:
@@ -130,6 +133,12 @@ def exchange(
     return made
 
 
+def step(made: Exchange, step_ms: int = MINUTE_MS) -> None:
+    """Move the clock and let everything happen."""
+    made.clock.advance(step_ms)
+    made.catch_up()
+
+
 class RawClient:
     """Sends signed requests straight to a gateway, without a socket."""
 
@@ -192,6 +201,18 @@ def usdm_client(
     return _tune(client, thread)
 
 
+def async_client(thread: ServerThread, kind: str, **options: object) -> Any:
+    """Return an unmodified asynchronous ccxt client with Alice's keys; ``kind``: of ccxt's class.
+
+    It is made inside a running loop.
+    """
+    config: dict[str, Any] = {"urls": {"api": urls(thread.url)}, "enableRateLimit": False}
+    config |= {"apiKey": KEY, "secret": SECRET, "options": options}
+    client = getattr(CCXT_ASYNC, kind)(config)
+    client.milliseconds = thread.server.exchange.clock.now_ms
+    return client
+
+
 def pro_usdm_client(thread: ServerThread, *, key: str = KEY, secret: str = SECRET) -> Any:
     """Return an unmodified ccxt.pro client for perpetuals; made inside a running loop."""
     client = CCXT_PRO.binanceusdm(_config(thread.url, key, secret, {"defaultType": "swap"}))
@@ -213,6 +234,43 @@ async def until(is_so: Callable[[], object]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(is_so)
+
+
+def run_with_client(
+    thread: ServerThread, open_client: Callable[[ServerThread], Any], body: Body
+) -> None:
+    """Run a coroutine with a client that has loaded its markets, and close it."""
+
+    async def run() -> None:
+        client = open_client(thread)
+        try:
+            await client.load_markets()
+            await asyncio.wait_for(body(thread, client), 4 * PATIENCE)
+        finally:
+            await client.close()
+
+    asyncio.run(run())
+
+
+async def until_heard(
+    thread: ServerThread, waiting: Awaitable[Any], *, step_ms: int = 5_000
+) -> Any:
+    """Step the clock until a watching method returns."""
+    task = asyncio.ensure_future(waiting)
+    for _ in range(400):
+        done, _ = await asyncio.wait({task}, timeout=0.02)
+        if done:
+            break
+        await asyncio.to_thread(thread.step, step_ms)
+    return await task
+
+
+def drain(connection: Connection) -> list[Any]:
+    """Return all messages in line, read as JSON."""
+    found = []
+    while not connection.queue.empty():
+        found.append(json.loads(connection.queue.get_nowait()))
+    return found
 
 
 def close(client: Any) -> None:

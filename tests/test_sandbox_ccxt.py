@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from sandbox_clients import (
     CCXT,
-    CCXT_ASYNC,
     KEY,
     SECRET,
     START_MS,
+    async_client,
     close,
     exchange,
+    run_with_client,
     spot_client,
     urls,
     wavy,
@@ -213,27 +214,20 @@ def test_wrong_keys_become_ccxts_errors(thread: ServerThread) -> None:
 def test_the_asynchronous_client_trades_too(thread: ServerThread) -> None:
     """Load, look, buy, list and cancel, all awaited."""
 
-    async def run() -> None:
-        client: Any = CCXT_ASYNC.binance(
-            {"urls": {"api": urls(thread.url)}, "apiKey": KEY, "secret": SECRET}
-            | {"enableRateLimit": False, "options": {"defaultType": "spot"}}
+    async def body(_thread: ServerThread, client: Any) -> None:
+        candles, ticker, book = await asyncio.gather(
+            client.fetch_ohlcv(ETH, "1m", limit=7),
+            client.fetch_ticker(ETH),
+            client.fetch_order_book(ETH),
         )
-        client.milliseconds = thread.server.exchange.clock.now_ms
-        try:
-            await client.load_markets()
-            candles, ticker, book = await asyncio.gather(
-                client.fetch_ohlcv(ETH, "1m", limit=7),
-                client.fetch_ticker(ETH),
-                client.fetch_order_book(ETH),
-            )
-            assert len(candles) == 7
-            assert book["bids"][0][0] == ticker["bid"]
-            order = await client.create_order(ETH, "market", "sell", 0.25)
-            assert order["status"] == "closed"
-            resting = await client.create_order(ETH, "limit", "buy", 1, 2900)
-            assert [one["id"] for one in await client.fetch_open_orders(ETH)] == [resting["id"]]
-            assert (await client.cancel_order(resting["id"], ETH))["status"] == "canceled"
-        finally:
-            await client.close()
+        assert len(candles) == 7
+        assert book["bids"][0][0] == ticker["bid"]
+        order = await client.create_order(ETH, "market", "sell", 0.25)
+        assert order["status"] == "closed"
+        resting = await client.create_order(ETH, "limit", "buy", 1, 2900)
+        assert [one["id"] for one in await client.fetch_open_orders(ETH)] == [resting["id"]]
+        assert (await client.cancel_order(resting["id"], ETH))["status"] == "canceled"
 
-    asyncio.run(run())
+    run_with_client(
+        thread, lambda thread: async_client(thread, "binance", defaultType="spot"), body
+    )

@@ -15,6 +15,7 @@ from sandbox_clients import (
     bars,
     exchange,
     market,
+    step,
     wavy,
 )
 
@@ -26,12 +27,6 @@ from seawall.units import HOUR_MS, MINUTE_MS
 
 FALLING = bars([(3000, 3001, 2990, 2991, 120.0), (2991, 2992, 2950, 2955, 120.0)])
 THIN = Liquidity(participation=0.1, n_prints=12)
-
-
-def step(made: Exchange, step_ms: int) -> None:
-    """Move the clock and let everything happen."""
-    made.clock.advance(step_ms)
-    made.catch_up()
 
 
 def totals(made: Exchange) -> Counter[str]:

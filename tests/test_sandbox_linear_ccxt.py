@@ -9,12 +9,13 @@ import requests
 from linear_sandboxes import BTC_PERP, PERP, funding
 from sandbox_clients import (
     CCXT,
-    CCXT_ASYNC,
     KEY,
     SECRET,
     START_MS,
+    async_client,
     close,
     exchange,
+    run_with_client,
     urls,
     usdm_client,
     wavy,
@@ -344,27 +345,18 @@ def test_the_operator_pays_into_futures_wallets() -> None:
 def test_the_asynchronous_client_trades_too(thread: ServerThread) -> None:
     """Load, look, open, list and close, all awaited."""
 
-    async def run() -> None:
-        client: Any = CCXT_ASYNC.binanceusdm(
-            {"urls": {"api": urls(thread.url)}, "apiKey": KEY, "secret": SECRET}
-            | {"enableRateLimit": False}
+    async def body(_thread: ServerThread, client: Any) -> None:
+        candles, rate, book = await asyncio.gather(
+            client.fetch_ohlcv(PERP, "1m", limit=7),
+            client.fetch_funding_rate(PERP),
+            client.fetch_order_book(PERP),
         )
-        client.milliseconds = thread.server.exchange.clock.now_ms
-        try:
-            await client.load_markets()
-            candles, rate, book = await asyncio.gather(
-                client.fetch_ohlcv(PERP, "1m", limit=7),
-                client.fetch_funding_rate(PERP),
-                client.fetch_order_book(PERP),
-            )
-            assert len(candles) == 7
-            assert book["bids"][0][0] < rate["markPrice"] + 50
-            assert (await client.create_order(PERP, "market", "sell", 1))["status"] == "closed"
-            assert (await client.fetch_positions([PERP]))[0]["side"] == "short"
-            only = {"reduceOnly": True}
-            await client.create_order(PERP, "market", "buy", 1, None, only)
-            assert await client.fetch_positions([PERP]) == []
-        finally:
-            await client.close()
+        assert len(candles) == 7
+        assert book["bids"][0][0] < rate["markPrice"] + 50
+        assert (await client.create_order(PERP, "market", "sell", 1))["status"] == "closed"
+        assert (await client.fetch_positions([PERP]))[0]["side"] == "short"
+        only = {"reduceOnly": True}
+        await client.create_order(PERP, "market", "buy", 1, None, only)
+        assert await client.fetch_positions([PERP]) == []
 
-    asyncio.run(run())
+    run_with_client(thread, lambda thread: async_client(thread, "binanceusdm"), body)

@@ -19,9 +19,14 @@ from linear_sandboxes import (
     order,
     perpetuals,
     position,
-    step,
 )
-from sandbox_clients import KEY_BOB, SECRET_BOB, RawClient, wavy
+from sandbox_clients import (
+    KEY_BOB,
+    SECRET_BOB,
+    RawClient,
+    step,
+    wavy,
+)
 
 from seawall.sandbox.contract import make_contract
 from seawall.units import MINUTE_MS

@@ -20,9 +20,15 @@ from linear_sandboxes import (
     order,
     perpetuals,
     position,
-    step,
 )
-from sandbox_clients import KEY_BOB, SECRET_BOB, START_MS, RawClient, wavy
+from sandbox_clients import (
+    KEY_BOB,
+    SECRET_BOB,
+    START_MS,
+    RawClient,
+    step,
+    wavy,
+)
 
 from seawall.market.brackets import find_shipped
 from seawall.sandbox.contract import make_contract

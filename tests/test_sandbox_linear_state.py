@@ -25,7 +25,6 @@ from linear_sandboxes import (
     imbalance,
     order,
     perpetuals,
-    step,
 )
 from sandbox_clients import (
     CCXT,
@@ -36,6 +35,7 @@ from sandbox_clients import (
     START_MS,
     RawClient,
     close,
+    step,
     urls,
     wavy,
 )

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +17,21 @@ from linear_sandboxes import (
     mark_as,
     order,
     perpetuals,
-    step,
 )
-from sandbox_clients import START_MS, RawClient, exchange, pro_usdm_client, until, wavy
-from test_sandbox_streams import PATIENCE, drain, until_heard
+from sandbox_clients import (
+    PATIENCE,
+    START_MS,
+    Body,
+    RawClient,
+    drain,
+    exchange,
+    pro_usdm_client,
+    run_with_client,
+    step,
+    until,
+    until_heard,
+    wavy,
+)
 
 from seawall.sandbox.contract import make_contract
 from seawall.sandbox.exchange import Exchange
@@ -197,7 +207,7 @@ def test_what_happens_after_a_key_has_expired_is_not_told() -> None:
     assert events[-1]["e"] == "listenKeyExpired"
 
 
-def with_pro(body: Callable[[ServerThread, Any], Awaitable[None]]) -> None:
+def with_pro(body: Body) -> None:
     """Run a coroutine with a served exchange and an unmodified ccxt.pro client."""
     eth = wavy(800, PERP)
     mark = mark_as(eth, [*eth.open.tolist(), float(eth.close[-1])])
@@ -209,16 +219,7 @@ def with_pro(body: Callable[[ServerThread, Any], Awaitable[None]]) -> None:
         contracts={PERP: make_contract(eth, mark=mark)},
     )
     with ServerThread(Server(made)) as thread:
-
-        async def run() -> None:
-            client = pro_usdm_client(thread)
-            try:
-                await client.load_markets()
-                await asyncio.wait_for(body(thread, client), 4 * PATIENCE)
-            finally:
-                await client.close()
-
-        asyncio.run(run())
+        run_with_client(thread, pro_usdm_client, body)
 
 
 def test_ccxt_pro_watches_the_market() -> None:

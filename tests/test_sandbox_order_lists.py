@@ -14,6 +14,7 @@ from sandbox_clients import (
     close,
     exchange,
     spot_client,
+    step,
     wavy,
 )
 
@@ -51,12 +52,6 @@ def statuses(client: RawClient) -> dict[str, str]:
 def free(made: Exchange, asset: str) -> float:
     """Return what Alice has free of an asset."""
     return made.accounts.by_name["alice"].balance(asset).free / ONE
-
-
-def step(made: Exchange, step_ms: int) -> None:
-    """Move the clock and let everything happen."""
-    made.clock.advance(step_ms)
-    made.catch_up()
 
 
 def test_a_pair_is_two_orders_that_lock_once() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,12 +11,18 @@ import pytest
 from sandbox_clients import (
     CCXT,
     KEY,
+    PATIENCE,
     SECRET,
     START_MS,
+    Body,
     RawClient,
+    drain,
     exchange,
     pro_client,
+    run_with_client,
+    step,
     until,
+    until_heard,
     wavy,
 )
 
@@ -31,15 +36,6 @@ from seawall.units import MINUTE_MS
 
 NOW_MS = START_MS + 100 * MINUTE_MS
 ETH = "ETH/USDT"
-PATIENCE = 10.0
-
-
-def drain(connection: Connection) -> list[Any]:
-    """Return all messages in line, read as JSON."""
-    found = []
-    while not connection.queue.empty():
-        found.append(json.loads(connection.queue.get_nowait()))
-    return found
 
 
 def listening(made: Exchange, *names: str) -> tuple[Hub, Connection]:
@@ -48,12 +44,6 @@ def listening(made: Exchange, *names: str) -> tuple[Hub, Connection]:
     for name in names:
         assert hub.subscribe(connection, name)
     return hub, connection
-
-
-def step(made: Exchange, step_ms: int) -> None:
-    """Move the clock and let everything happen."""
-    made.clock.advance(step_ms)
-    made.catch_up()
 
 
 def test_a_day_of_streams_is_the_source() -> None:
@@ -204,33 +194,11 @@ def test_the_websocket_api_trades_as_http_does() -> None:
     assert klines["result"][0][0] == START_MS
 
 
-def with_pro(body: Callable[[ServerThread, Any], Awaitable[None]]) -> None:
+def with_pro(body: Body) -> None:
     """Run a coroutine with a served exchange and an unmodified ccxt.pro client."""
     made = exchange(wavy(400), start_ms=NOW_MS)
     with ServerThread(Server(made)) as thread:
-
-        async def run() -> None:
-            client = pro_client(thread)
-            try:
-                await client.load_markets()
-                await asyncio.wait_for(body(thread, client), 4 * PATIENCE)
-            finally:
-                await client.close()
-
-        asyncio.run(run())
-
-
-async def until_heard(
-    thread: ServerThread, waiting: Awaitable[Any], *, step_ms: int = 5_000
-) -> Any:
-    """Step the clock until a watching method returns."""
-    task = asyncio.ensure_future(waiting)
-    for _ in range(400):
-        done, _ = await asyncio.wait({task}, timeout=0.02)
-        if done:
-            break
-        await asyncio.to_thread(thread.step, step_ms)
-    return await task
+        run_with_client(thread, pro_client, body)
 
 
 def test_ccxt_pro_watches_the_market() -> None:
