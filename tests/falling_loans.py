@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from made_loans import loan_recipe, store_hours
 
 from seawall.agent import Decision, Wake
 from seawall.loan_action import LoanAction
 from seawall.market.catalog import Catalog
-from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
 from seawall.recipe import Recipe
 from seawall.units import HOUR_MS, to_time_ms
@@ -19,36 +19,18 @@ SINCE, UNTIL = "2025-02-20", "2025-03-03"
 
 _START_MS = to_time_ms(SINCE)
 _N_BARS = 11 * 24
+_LOAN = """
+amount = 500.0
+health = 1.2
+wallet = { ETH = 5.0, WETH = 30.0, USDC = 90_000 }
+[loan.swap]
+depth_usd = 2e9
+"""
 
 
 def falling_recipe(**settings: object) -> Recipe:
     """Return the recipe of a loan large enough that a token's wei do not count."""
-    recipe = Recipe.from_toml(
-        f"""
-        [market]
-        venue = "made"
-        symbols = ["ETH/USDT"]
-        timeframe = "1h"
-        since = "{SINCE}"
-        until = "{UNTIL}"
-        [strategy]
-        name = "strategies.liquidation_protection"
-        [agent]
-        name = "agents.do_nothing"
-        [loan]
-        amount = 500.0
-        health = 1.2
-        wallet = {{ ETH = 5.0, WETH = 30.0, USDC = 90_000 }}
-        [loan.swap]
-        depth_usd = 2e9
-        [loan.gas]
-        source = "model"
-        baseline_gwei = 20.0
-        [loan.rates]
-        source = "strategy"
-        """
-    )
-    return recipe.with_settings(settings)
+    return loan_recipe(_LOAN, since=SINCE, until=UNTIL).with_settings(settings)
 
 
 def falling_catalog(folder: Path, seed: int = 3) -> Catalog:
@@ -58,20 +40,9 @@ def falling_catalog(folder: Path, seed: int = 3) -> Catalog:
     close = 2_700 * np.exp(np.cumsum(moves))
     opens = np.concatenate([[2_700.0], close[:-1]])
     reach = rng.exponential(0.002, (2, _N_BARS))
-    catalog = Catalog(folder)
-    catalog.write(
-        Candles(
-            key=SeriesKey("candles", "made", "ETH/USDT", "1h"),
-            time_ms=_START_MS + np.arange(_N_BARS) * HOUR_MS,
-            open=opens,
-            high=np.maximum(opens, close) * (1 + reach[0]),
-            low=np.minimum(opens, close) * (1 - reach[1]),
-            close=close,
-            volume=np.ones(_N_BARS),
-        ),
-        fetched_ms=None,
-    )
-    return catalog
+    high = np.maximum(opens, close) * (1 + reach[0])
+    low = np.minimum(opens, close) * (1 - reach[1])
+    return store_hours(folder, np.array([opens, high, low, close]), since=SINCE)
 
 
 class Timetable:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
+from made_loans import SINCE, short_recipe, store_hours
 
 from seawall.agent import Decision, Wake
 from seawall.engine.loan.terms import find_terms
@@ -17,59 +19,16 @@ from seawall.loan_recipe import LoanSection
 from seawall.market.catalog import Catalog
 from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
-from seawall.recipe import Recipe
 from seawall.result import Result
 from seawall.units import HOUR_MS, to_time_ms
 from seawall.venues.lending import layout, parameters
 
-SINCE = "2023-06-01"
 _START_MS = to_time_ms(SINCE)
 Bars = list[tuple[float, float, float, float]]
 
 
-def _recipe(**settings: object) -> Recipe:
-    recipe = Recipe.from_toml(
-        f"""
-        [market]
-        venue = "made"
-        symbols = ["ETH/USDT"]
-        timeframe = "1h"
-        since = "{SINCE}"
-        until = "2023-06-03"
-        [strategy]
-        name = "strategies.liquidation_protection"
-        [agent]
-        name = "agents.do_nothing"
-        [loan]
-        amount = 10.0
-        debt_amount = 14_000.0
-        wallet = {{ ETH = 1.0, USDC = 1_000 }}
-        [loan.gas]
-        source = "model"
-        baseline_gwei = 20.0
-        [loan.rates]
-        source = "strategy"
-        """
-    )
-    return recipe.with_settings(settings)
-
-
-def _catalog(tmp_path: object, bars: Bars) -> Catalog:
-    columns = np.array(bars, dtype=np.float64).T
-    catalog = Catalog(tmp_path)  # type: ignore[arg-type]  # pytest's path
-    catalog.write(
-        Candles(
-            key=SeriesKey("candles", "made", "ETH/USDT", "1h"),
-            time_ms=_START_MS + np.arange(len(bars)) * HOUR_MS,
-            open=columns[0],
-            high=columns[1],
-            low=columns[2],
-            close=columns[3],
-            volume=np.ones(len(bars)),
-        ),
-        fetched_ms=None,
-    )
-    return catalog
+def _catalog(folder: Path, bars: Bars) -> Catalog:
+    return store_hours(folder, np.array(bars, dtype=np.float64).T)
 
 
 def _path(*closes: float, dips: dict[int, float] | None = None) -> Bars:
@@ -84,11 +43,11 @@ def _path(*closes: float, dips: dict[int, float] | None = None) -> Bars:
 
 
 @pytest.fixture
-def play(tmp_path: object) -> Callable[..., Result]:
+def play(tmp_path: Path) -> Callable[..., Result]:
     """Return a run over given bars: ``play(bars, agent, **settings)``."""
 
     def run_bars(bars: Bars, agent: object | None = None, **settings: object) -> Result:
-        recipe = _recipe(**settings)
+        recipe = short_recipe().with_settings(settings)
         return run(recipe, catalog=_catalog(tmp_path, bars), agent=agent)
 
     return run_bars
@@ -307,7 +266,7 @@ def test_dated_rates_that_are_missing_are_refused(play: Callable[..., Result]) -
         play(_path(2_000.0), **{"loan.rates.source": "series"})
 
 
-def test_a_market_before_its_time_needs_to_be_named(tmp_path: object) -> None:
+def test_a_market_before_its_time_needs_to_be_named(tmp_path: Path) -> None:
     """March 2020 had no Aave v2: refused, or a counterfactual that every table says."""
     early = {"market.since": "2020-03-12", "market.until": "2020-03-13"}
     bars = _path(*[2_000.0] * 5)
@@ -317,24 +276,24 @@ def test_a_market_before_its_time_needs_to_be_named(tmp_path: object) -> None:
     candles = catalog.read_candles(key, None, None)
     catalog.write(replace(candles, time_ms=candles.time_ms - shift_ms), fetched_ms=None)
     with pytest.raises(RecipeError, match="Aave v2 began on 2020-12-03"):
-        run(_recipe(**early), catalog=catalog)
-    result = run(_recipe(**early, **{"loan.rules": "v2"}), catalog=catalog)
+        run(short_recipe().with_settings(early), catalog=catalog)
+    result = run(short_recipe().with_settings({**early, "loan.rules": "v2"}), catalog=catalog)
     assert "counterfactual: rules of Aave v2 on 2020-03-12" in result.labels
 
 
-def test_a_stored_loan_is_read_back(play: Callable[..., Result], tmp_path: object) -> None:
+def test_a_stored_loan_is_read_back(play: Callable[..., Result], tmp_path: Path) -> None:
     """Health, liquidations and parts survive the disk."""
     result = play(_path(2_000.0, 1_600.0, 1_700.0))
-    folder = result.save(tmp_path / "out")  # type: ignore[operator]  # pytest's path
+    folder = result.save(tmp_path / "out")
     again = Result.load(folder)
     assert again.parts == result.parts
     assert again.liquidations["repaid"].tolist() == result.liquidations["repaid"].tolist()
     assert again.loan["health"].tolist() == result.loan["health"].tolist()
 
 
-def test_the_same_world_serves_many_agents(tmp_path: object) -> None:
+def test_the_same_world_serves_many_agents(tmp_path: Path) -> None:
     """Two runs in one world give what two worlds give: nothing of a run stays behind."""
-    recipe = _recipe()
+    recipe = short_recipe()
     catalog = _catalog(tmp_path, _path(1_900.0, 1_600.0, 1_700.0))
     world: World = build_world(recipe, catalog, offline=True)
     first, second = run_in(world, recipe), run_in(world, recipe)
@@ -368,11 +327,11 @@ def test_the_integers_run_from_a_recipe(play: Callable[..., Result]) -> None:
     assert ours.iloc[-1] == pytest.approx(theirs.iloc[-1], rel=1e-8)
 
 
-def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: object) -> None:
+def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: Path) -> None:
     """Four bars, the third and fourth missing before the last: three hours of debt, not one."""
     catalog = _catalog(tmp_path, _path(*[2_000.0] * 5))
     key = SeriesKey("candles", "made", "ETH/USDT", "1h")
-    whole = run(_recipe(), catalog=catalog)
+    whole = run(short_recipe(), catalog=catalog)
     candles = catalog.read_candles(key, None, None)
     catalog.write(
         Candles(
@@ -386,7 +345,7 @@ def test_interest_goes_on_over_a_hole_in_the_data(tmp_path: object) -> None:
         ),
         fetched_ms=None,
     )
-    holed = run(_recipe(), catalog=catalog)
+    holed = run(short_recipe(), catalog=catalog)
     assert holed.loan["debt_USDC"].iloc[-1] == pytest.approx(
         whole.loan["debt_USDC"].iloc[-1], rel=1e-9
     )

@@ -6,71 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_loans import short_recipe, store_hours
 
 from seawall.agent import Answer, Decision, Wake
 from seawall.engine.run import run
 from seawall.errors import RecipeError
 from seawall.loan_action import Borrow, Bundle, Repay, Supply, Swap, TargetHealth
-from seawall.market.catalog import Catalog
-from seawall.market.series import Candles, SeriesKey
 from seawall.observation import Observation
-from seawall.recipe import Recipe
 from seawall.result import Result
-from seawall.units import HOUR_MS, to_time_ms
+from seawall.units import HOUR_MS
 
-SINCE = "2023-06-01"
 N_BARS = 48
 REPAY_100 = Repay(asset="USDC", amount=100.0)
 Play = Callable[..., Result]
 
 
-def make_recipe(job: str, **settings: object) -> Recipe:
-    """Return two days with a loan at a health factor of 1.186, and 1,000 USDC in the wallet."""
-    return Recipe.from_toml(
-        f"""
-        [market]
-        venue = "made"
-        symbols = ["ETH/USDT"]
-        timeframe = "1h"
-        since = "{SINCE}"
-        until = "2023-06-03"
-        [strategy]
-        name = "strategies.{job}"
-        [agent]
-        name = "agents.do_nothing"
-        [loan]
-        amount = 10.0
-        debt_amount = 14_000.0
-        wallet = {{ ETH = 1.0, USDC = 1_000 }}
-        [loan.gas]
-        source = "model"
-        baseline_gwei = 20.0
-        [loan.rates]
-        source = "strategy"
-        """
-    ).with_settings(settings)
-
-
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Return a run of an agent at a price that stands still: ``play(agent, job, **settings)``."""
-    prices = np.full(N_BARS, 2_000.0)
-    catalog = Catalog(tmp_path)
-    catalog.write(
-        Candles(
-            key=SeriesKey("candles", "made", "ETH/USDT", "1h"),
-            time_ms=to_time_ms(SINCE) + np.arange(N_BARS) * HOUR_MS,
-            open=prices,
-            high=prices,
-            low=prices,
-            close=prices,
-            volume=np.ones(N_BARS),
-        ),
-        fetched_ms=None,
-    )
+    catalog = store_hours(tmp_path, np.full((4, N_BARS), 2_000.0))
 
     def run_it(agent: object, job: str = "liquidation_protection", **settings: object) -> Result:
-        return run(make_recipe(job, **settings), catalog=catalog, agent=agent)
+        return run(short_recipe(job, **settings), catalog=catalog, agent=agent)
 
     return run_it
 
