@@ -1,5 +1,6 @@
 """Paper sessions on the local exchange in this process, stepped whenever they wait."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,21 @@ RECIPE = Recipe.from_dict(
         "costs": {"taker_fee_bps": 10},
     }
 )  # fmt: skip
+MARKET_TOML = """
+[market]
+venue = "simulated"
+symbols = ["ETH/USDT"]
+timeframe = "1m"
+since = "2025-01-01"
+until = "2025-01-11"
+warmup = "20m"
+"""
+TOML = f"""{MARKET_TOML}
+[agent]
+name = "agents.sma_cross"
+fast = 2
+slow = 5
+"""
 FREE = Limits(max_daily_loss=None, max_drawdown=None)
 
 
@@ -91,3 +107,11 @@ def keys(monkeypatch: Any) -> None:
     """Put Alice's keys where a session of the local exchange finds them."""
     monkeypatch.setenv("LOCAL_SANDBOX_API_KEY", KEY)
     monkeypatch.setenv("LOCAL_SANDBOX_SECRET", SECRET)
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    """Return when it is so; a test that waits for longer than a minute fails."""
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from paper_sessions import Run
+from paper_sessions import TOML, Run
 from sandbox_clients import exchange, wavy
 
 from seawall.cli import main
@@ -19,19 +19,6 @@ from seawall.paper.view import rows
 from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
-RECIPE = """
-[market]
-venue = "simulated"
-symbols = ["ETH/USDT"]
-timeframe = "1m"
-since = "2025-01-01"
-until = "2025-01-11"
-warmup = "20m"
-[agent]
-name = "agents.sma_cross"
-fast = 2
-slow = 5
-"""
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -146,7 +133,7 @@ def test_what_is_wrong_is_one_line(
         if "TESTNET" in name or "SANDBOX" in name or "DEMO" in name:
             monkeypatch.delenv(name)
     monkeypatch.setitem(sys.modules, "keyring", None)  # whoever runs this may have keys in it
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(TOML)
     found, _, err = seawall(*arguments)
     assert (found, err.count("\n")) == (code, 1), err
     assert word in err

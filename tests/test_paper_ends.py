@@ -6,14 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from paper_sessions import FREE, RECIPE, Run, keys
+from paper_sessions import FREE, MARKET_TOML, RECIPE, Run, keys, wait_for
 from sandbox_clients import exchange, spot_client, wavy
 
 from seawall.errors import SeawallError
@@ -33,16 +32,9 @@ from seawall.units import HOUR_MS, MINUTE_MS
 pytestmark = pytest.mark.slow  # whole sessions and processes
 
 ETH = wavy(2_000)
-TOML = """
-[market]
-venue = "simulated"
-symbols = ["ETH/USDT"]
-timeframe = "1m"
-since = "2025-01-01"
-until = "2025-01-11"
-warmup = "20m"
+TOML = f"""{MARKET_TOML}
 [agent]
-name = "agents.{agent}"
+name = "agents.{{agent}}"
 """
 HANGING = '''"""An agent that never answers."""
 
@@ -229,14 +221,6 @@ HEARING = (
 )
 
 
-def _wait_for(is_so: Callable[[], bool]) -> None:
-    """Return when it is so; a test that waits for longer than a minute fails."""
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the signals are POSIX's")
 def test_signals_from_outside(tmp_path: Path) -> None:
@@ -261,12 +245,12 @@ def test_signals_from_outside(tmp_path: Path) -> None:
             )  # fmt: skip
         works, hangs = started["works"], started["hangs"]
         folder = tmp_path / "works"
-        _wait_for(lambda: (folder / LOG).exists() and '"step"' in (folder / LOG).read_text("utf-8"))
+        wait_for(lambda: (folder / LOG).exists() and '"step"' in (folder / LOG).read_text("utf-8"))
         works.send_signal(signal.SIGTERM)
         _, err = works.communicate(timeout=60)
         assert (works.returncode, "the kill switch says stop" in err) == (0, True), err
         assert read_status(folder).session.ended_why == "the kill switch says stop"
-        _wait_for(lambda: (tmp_path / "asked").exists() or hangs.poll() is not None)
+        wait_for(lambda: (tmp_path / "asked").exists() or hangs.poll() is not None)
         hangs.send_signal(signal.SIGINT)
         _, err = hangs.communicate(timeout=60)
         assert (hangs.returncode, "Traceback" in err) == (0, False), err

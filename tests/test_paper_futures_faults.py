@@ -13,10 +13,10 @@ from futures_child import Busy
 from futures_desk import MARKET, ORDERS, FuturesDesk
 from linear_sandboxes import PERP, perpetuals
 from paper_sessions import Run, keys
+from request_faults import FAULTS
 from sandbox_clients import CCXT, usdm_client, wavy
 from test_paper_faults import NO_ANSWER, REFUSED, Row
 from test_paper_futures_session import TRADING, Scripted, session
-from test_paper_session_faults import FAULTS
 
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.journal import PaperJournal

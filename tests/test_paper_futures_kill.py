@@ -15,9 +15,9 @@ from futures_child import RECIPE, Busy, trade
 from futures_desk import MARKET, RESTING, STOP, STOP_LIMIT, FuturesDesk
 from linear_sandboxes import PERP, funding, perpetuals
 from paper_sessions import Run, keys
+from request_faults import FAULTS
 from sandbox_clients import usdm_client, wavy
 from test_paper_futures_session import Scripted, session
-from test_paper_soak import FAULTS
 
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.journal import PaperJournal

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paper_sessions import TOML
 from sandbox_clients import KEY, SECRET
 
 from seawall.paper.errors import JournalError
@@ -19,19 +20,6 @@ from seawall.paper.status import read_status
 
 pytestmark = pytest.mark.slow
 PATIENCE = 60.0
-RECIPE = """
-[market]
-venue = "simulated"
-symbols = ["ETH/USDT"]
-timeframe = "1m"
-since = "2025-01-01"
-until = "2025-01-11"
-warmup = "20m"
-[agent]
-name = "agents.sma_cross"
-fast = 2
-slow = 5
-"""
 
 
 class Processes:
@@ -40,7 +28,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: list[subprocess.Popen[str]] = []
-        (folder / "recipe.toml").write_text(RECIPE)
+        (folder / "recipe.toml").write_text(TOML)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ``seawall`` with arguments."""

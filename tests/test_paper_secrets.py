@@ -10,15 +10,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from linear_sandboxes import PERP
-from paper_sessions import RECIPE, Run
+from paper_sessions import RECIPE, TOML, Run, wait_for
 from rich.console import Console
 from sandbox_clients import exchange, wavy
 
@@ -179,29 +178,6 @@ def test_the_lock_s_name_tells_accounts_apart_and_keys_not(thread: ServerThread)
     assert keys.fingerprint not in hashlib.sha256(KEY.encode()).hexdigest()
 
 
-def _wait_for(is_so: Callable[[], bool]) -> None:
-    """Return when it is so; a test that waits for longer than a minute fails."""
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-TOML = """
-[market]
-venue = "simulated"
-symbols = ["ETH/USDT"]
-timeframe = "1m"
-since = "2025-01-01"
-until = "2025-01-11"
-warmup = "20m"
-[agent]
-name = "agents.sma_cross"
-fast = 2
-slow = 5
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the signals are POSIX's")
 def test_a_process_does_not_show_them(tmp_path: Path) -> None:
@@ -228,7 +204,7 @@ def test_a_process_does_not_show_them(tmp_path: Path) -> None:
                 "--keys", "keys.env", "--out", "session")  # fmt: skip
         first = seawall(*line)
         log = folder / LOG
-        _wait_for(lambda: log.exists() and log.read_text("utf-8").count('"step"') > 3)
+        wait_for(lambda: log.exists() and log.read_text("utf-8").count('"step"') > 3)
         first.send_signal(signal.SIGTERM)
         echo = Fault(path="/api/v3/account", method="GET", status=401, body=ECHO, n=0)
         outputs = [first.communicate(timeout=60)]

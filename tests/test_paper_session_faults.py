@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from paper_child import Busy
 from paper_sessions import Run, keys
+from request_faults import FAULTS, HTML
 from sandbox_clients import exchange, spot_client, wavy
 
 from seawall.paper.faults import ExchangeFault
@@ -22,20 +23,6 @@ pytestmark = pytest.mark.slow  # whole sessions and processes
 
 SYMBOL = "ETH/USDT"
 ETH = wavy(2_000)
-HTML = "<html></html>"
-FAULTS: list[dict[str, Any]] = [
-    {"is_drop": True},
-    {"status": 500, "body": HTML},
-    {"status": 503, "body": '{"code":-1000,"msg":"Unknown error, please check"}'},
-    {"status": 503, "body": '{"code":-1008,"msg":"throttled"}', "stage": "before"},
-    {"status": 429, "body": "{}", "headers": {"Retry-After": "1"}, "stage": "before"},
-    {"status": 504, "body": ""},
-    {"body": ""},
-    {"body": "{}"},
-    {"body": "[]"},
-    {"body": HTML},
-    {"keep_bytes": 30},
-]
 
 
 @pytest.fixture

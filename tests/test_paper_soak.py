@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from paper_desk import MARKET, RESTING, SYMBOL, Desk
+from request_faults import FAULTS
 from sandbox_clients import KEY, SECRET, exchange, wavy
 
 from seawall.paper.faults import ExchangeFault
@@ -23,21 +24,6 @@ from seawall.sandbox.server import Server, ServerThread
 from seawall.units import MINUTE_MS
 
 pytestmark = pytest.mark.slow  # whole sessions and processes
-
-HTML = "<html></html>"
-FAULTS: list[dict[str, Any]] = [
-    {"is_drop": True},
-    {"status": 500, "body": HTML},
-    {"status": 503, "body": '{"code":-1000,"msg":"Unknown error, please check"}'},
-    {"status": 503, "body": '{"code":-1008,"msg":"throttled"}', "stage": "before"},
-    {"status": 429, "body": "{}", "headers": {"Retry-After": "1"}, "stage": "before"},
-    {"status": 504, "body": ""},
-    {"body": ""},
-    {"body": "{}"},
-    {"body": "[]"},
-    {"body": HTML},
-    {"keep_bytes": 30},
-]
 
 
 @pytest.fixture
