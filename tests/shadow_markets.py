@@ -1,11 +1,13 @@
 """Markets for shadow sessions of loans and perpetuals, and the recipes that are put on them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from linear_sandboxes import DEEP, NO_LIMITS, PERP, funding, glide, mark_as
-from paper_sessions import Run
+from paper_sessions import FREE, Run
 from sandbox_clients import START_MS, exchange
 
 from seawall.engine.components import make_agent
@@ -14,6 +16,7 @@ from seawall.engine.world import build_world
 from seawall.market.catalog import Catalog
 from seawall.market.series import FloatArray, SeriesKey, Signal
 from seawall.paper.journal import PaperJournal
+from seawall.paper.limits import Limits
 from seawall.paper.outcome import session_result, to_candles
 from seawall.paper.parity import Parity, replay
 from seawall.paper.places import JOURNAL
@@ -80,7 +83,7 @@ HEDGE = recipe(
 def serve(points: list[float] = CRASH, per_leg: int = 10, rate: float = 0.001) -> ServerThread:
     """Return an exchange with ETH and its perpetual, whose mark lies above it; funded every hour.
 
-    It is started by whoever gets it, and brought to the middle of a bar by ``begin``.
+    It is started by whoever gets it.
     """
     contract = glide(points, per_leg)
     mark = mark_as(contract, [round(p * 1.0002, 2) for p in [points[0], *contract.close]])
@@ -94,9 +97,19 @@ def serve(points: list[float] = CRASH, per_leg: int = 10, rate: float = 0.001) -
     return ServerThread(Server(made))
 
 
-def begin(thread: ServerThread) -> None:
-    """Let 50 minutes pass, so that there is a warm-up."""
-    thread.step(BEGIN * MINUTE_MS + 30_000)
+@contextmanager
+def session(folder: Path, of: Recipe, *, limits: Limits = FREE, **how: Any) -> Iterator[Run]:
+    """Return sessions of a recipe in a folder, on an exchange in the middle of a bar.
+
+    Fifty bars have closed before it, so that there is a warm-up.
+
+    ``how``: of ``serve``.
+    """
+    with serve(**how) as thread:
+        thread.step(BEGIN * MINUTE_MS + 30_000)
+        run = Run(thread, folder, recipe=of, limits=limits)
+        run.step_ms = MINUTE_MS
+        yield run
 
 
 def run_in(folder: Path, of: Recipe, *parts: int, **how: Any) -> Run:
@@ -104,10 +117,7 @@ def run_in(folder: Path, of: Recipe, *parts: int, **how: Any) -> Run:
 
     ``how``: of ``serve``.
     """
-    with serve(**how) as thread:
-        begin(thread)
-        run = Run(thread, folder, recipe=of)
-        run.step_ms = MINUTE_MS
+    with session(folder, of, **how) as run:
         for n_bars in parts:
             run.go(n_bars)
     return run

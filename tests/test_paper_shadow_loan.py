@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paper_sessions import FREE, Run
+from paper_sessions import FREE
 from sandbox_clients import START_MS, wavy
 from shadow_markets import (
     DEEP_CRASH,
@@ -16,14 +16,13 @@ from shadow_markets import (
     SPOT,
     UNTENDED,
     backtest_of,
-    begin,
     compare,
     entries_of,
     notes_of,
     recipe,
     result_of,
     run_in,
-    serve,
+    session,
     told,
 )
 
@@ -111,12 +110,9 @@ def test_a_long_session_with_restarts_is_one(tmp_path: Path) -> None:
 def test_what_closed_while_it_was_away_is_lived_through(tmp_path: Path) -> None:
     """Ten bars without it, in which the price falls: the loan has met them, nobody was asked."""
     agent = Asks()
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=UNTENDED)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, UNTENDED) as run:
         run.go(5)
-        thread.step(15 * MINUTE_MS)
+        run.thread.step(15 * MINUTE_MS)
         run.go(5, agent=agent)
     result = result_of(tmp_path)
     assert len(result.loan) >= 24
@@ -127,10 +123,7 @@ def test_what_closed_while_it_was_away_is_lived_through(tmp_path: Path) -> None:
 
 def test_a_number_is_the_job_s(tmp_path: Path) -> None:
     """A bare number answers a health factor to a loan, and is recorded and replayed as one."""
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=UNTENDED)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, UNTENDED) as run:
         run.go(6, agent=Asks(None, 2.0))
     assert compare(tmp_path, agent=Asks(None, 2.0)).agrees
     assert read_status(tmp_path).gauges[HEALTH] == pytest.approx(2.0, rel=0.1)
@@ -164,10 +157,7 @@ def test_limits_are_of_what_is_borrowed(tmp_path: Path) -> None:
         [Repay(asset="USDC", amount=1_500.0)],
         [Borrow(asset="USDC", amount=500.0)],
     )
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=UNTENDED, limits=limits)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, UNTENDED, limits=limits) as run:
         run.go(7, agent=agent)
     (refused,) = entries_of(tmp_path, "refused")
     assert "2,000" in refused
@@ -179,10 +169,7 @@ def test_told_to_flatten_it_repays_the_loan(tmp_path: Path) -> None:
     again, the recorded bars do so again.
     """  # noqa: D205
     switch = KillSwitch(tmp_path / SWITCH)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=HEDGE)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, HEDGE) as run:
         press_ms = run.clock() + 26 * MINUTE_MS
         why = run.go(40, at_turn=lambda now: switch.press("flatten") if now >= press_ms else None)
         assert why == "the kill switch says flatten"
@@ -203,10 +190,7 @@ def test_told_to_cancel_it_takes_back_what_is_on_its_way(tmp_path: Path) -> None
     """A transaction that would land two bars later is cancelled, and the loan stays as it is."""
     slow = UNTENDED.with_settings({"execution.latency": "3m"})
     switch = KillSwitch(tmp_path / SWITCH)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=slow)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, slow) as run:
         press_ms = run.clock() + 3 * MINUTE_MS
         run.go(
             20,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_sandboxes import PERP
-from paper_sessions import FREE, Run
+from paper_sessions import FREE
 from shadow_markets import (
     BEGIN,
     CARRY,
@@ -16,14 +16,13 @@ from shadow_markets import (
     SPOT,
     UNGUARDED,
     backtest_of,
-    begin,
     compare,
     entries_of,
     notes_of,
     recipe,
     result_of,
     run_in,
-    serve,
+    session,
     told,
 )
 
@@ -141,10 +140,7 @@ def test_killed_anywhere_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return real(self)
 
     n_killed = 0
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path / "killed", recipe=GUARD)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path / "killed", GUARD) as run:
         end_ms = run.clock() + 25 * MINUTE_MS
         while run.clock() < end_ms:
             try:
@@ -165,10 +161,7 @@ def test_a_liquidation_is_an_event(tmp_path: Path) -> None:
     afterwards there is nothing that could be liquidated.
     """  # noqa: D205
     seen: list[dict[str, float]] = []
-    with serve(points=DEEP_CRASH) as thread:
-        begin(thread)
-        run = Run(thread, tmp_path / "whole", recipe=UNGUARDED)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path / "whole", UNGUARDED, points=DEEP_CRASH) as run:
         run.go(8)
         seen.append(dict(read_status(tmp_path / "whole").gauges))
         run.go(24)
@@ -196,10 +189,7 @@ def test_an_event_that_was_changed_is_found(tmp_path: Path) -> None:
 
 def test_a_restart_that_comes_to_another_account_is_refused(tmp_path: Path) -> None:
     """One value of the record altered: the bars that are run again do not lead to it."""
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=GUARD)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, GUARD) as run:
         run.go(4)
         with PaperJournal(tmp_path / JOURNAL) as journal, journal.transaction() as database:
             database.execute("UPDATE equity SET equity = equity + 1e-9")
@@ -214,17 +204,11 @@ def test_a_restart_that_comes_to_another_account_is_refused(tmp_path: Path) -> N
 def test_limits_are_of_the_notional(tmp_path: Path) -> None:
     """Orders worth 20,000 of a contract are refused at 5,000; what reduces one is not."""
     limits = Limits(max_daily_loss=None, max_drawdown=None, max_order=5_000.0)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path / "trade", recipe=FUTURES, limits=limits)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path / "trade", FUTURES, limits=limits) as run:
         run.go(N_BARS)
         assert read_status(tmp_path / "trade").n_fills == 0
         assert any("max_order" in pair.why for pair in compare(tmp_path / "trade").fills)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path / "guard", recipe=GUARD, limits=limits)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path / "guard", GUARD, limits=limits) as run:
         run.go(25)
     assert read_status(tmp_path / "guard").n_fills == 1  # worth more, and it reduces
 
@@ -232,10 +216,7 @@ def test_limits_are_of_the_notional(tmp_path: Path) -> None:
 def test_a_drawdown_ends_it_and_flattens(tmp_path: Path) -> None:
     """At half of the equity the session closes its position with a reduce-only order."""
     limits = Limits(max_daily_loss=None, max_drawdown=0.3)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=UNGUARDED, limits=limits)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, UNGUARDED, limits=limits) as run:
         run.plan = Plan(**{**vars(run.plan), "watch": type(run.plan.watch)(on_halt="flatten")})
         assert run.go(N_BARS).startswith("max_drawdown")
     status = read_status(tmp_path)
@@ -249,10 +230,7 @@ def test_told_to_flatten_it_closes_and_a_restart_agrees(tmp_path: Path) -> None:
     bars close it again, and the account is the same.
     """  # noqa: D205
     switch = KillSwitch(tmp_path / SWITCH)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=UNGUARDED)
-        run.step_ms = MINUTE_MS
+    with session(tmp_path, UNGUARDED) as run:
         press_ms = run.clock() + 8 * MINUTE_MS
         why = run.go(20, at_turn=lambda now: switch.press("flatten") if now >= press_ms else None)
         assert why == "the kill switch says flatten"
@@ -354,9 +332,7 @@ def test_a_mark_that_comes_late_is_not_taken(
         return real(self)
 
     monkeypatch.setattr(shadow_funding.MarkSource, "fresh", fresh)
-    with serve() as thread:
-        begin(thread)
-        run = Run(thread, tmp_path, recipe=GUARD)
+    with session(tmp_path, GUARD) as run:
         hidden[:] = [1, run.clock() + 4 * MINUTE_MS + 20_000]
         run.step_ms = MINUTE_MS // 4
         run.go(10)
