@@ -3,7 +3,6 @@
 The folder holds ``comparison.json`` and one Parquet file per table.
 """
 
-import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from seawall.analysis.notebook import notebook_table
 from seawall.analysis.numbers import COUNT, RATIO, SIGNED, TENTH, write_number, write_points
 from seawall.analysis.statistics import Difference
 from seawall.errors import ResultError
@@ -245,14 +245,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks; every text in it is escaped."""
-        header, rows = self.to_table()
-        heads = "".join(f"<th>{html.escape(text)}</th>" for text in header)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
-        )
-        notes = "".join(f"<br>{html.escape(note)}" for note in self.notes)
-        title = html.escape(self.title)
-        return f"<table><caption>{title}{notes}</caption><tr>{heads}</tr>{body}</table>"
+        return notebook_table(self.title, self.notes, self.to_table())
 
 
 def _plain_standing(standing: Standing) -> dict[str, object]:

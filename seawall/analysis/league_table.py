@@ -3,7 +3,6 @@
 The folder holds ``league.json`` and one Parquet file per table.
 """
 
-import html
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 
 from seawall.analysis.guarded import WORDS, Kind, kind_of, money_of, write_safety
 from seawall.analysis.judgement import LOANS_ABOVE, MARGIN_ABOVE
+from seawall.analysis.notebook import notebook_table
 from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, TENTH, write_number
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
@@ -328,14 +328,7 @@ class League:
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks; every text in it is escaped."""
-        header, rows = self.to_table()
-        heads = "".join(f"<th>{html.escape(text)}</th>" for text in header)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
-        )
-        notes = "".join(f"<br>{html.escape(note)}" for note in self.notes)
-        title = html.escape(self.title)
-        return f"<table><caption>{title}{notes}</caption><tr>{heads}</tr>{body}</table>"
+        return notebook_table(self.title, self.notes, self.to_table())
 
 
 def _write_cell(found: Mapping[str, object]) -> str:
