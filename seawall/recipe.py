@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from seawall.errors import RecipeError
 from seawall.loan_recipe import LoanSection
 from seawall.perpetual_recipe import PerpetualSection
-from seawall.recipe_errors import explain
+from seawall.recipe_errors import explain, parse_toml, read_text
 from seawall.recipe_section import Bps, NotNegative, Positive, Section
 from seawall.units import is_perpetual, split_symbol, to_duration_ms, to_time_ms
 
@@ -303,20 +303,12 @@ class Recipe(Section):
         Raises:
             RecipeError: it is no TOML, or a key or value is not allowed; the message names it.
         """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"recipe {name} is not TOML: {error}") from None
-        return cls.from_dict({"name": name, **values})
+        return cls.from_dict({"name": name, **parse_toml(text, f"recipe {name}")})
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Return the recipe of a file; its name is the file's unless it says otherwise."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"recipe {path} cannot be read: {error}") from None
-        return cls.from_toml(text, name=path.stem)
+        return cls.from_toml(read_text(path, f"recipe {path}"), name=path.stem)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:

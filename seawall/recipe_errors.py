@@ -1,8 +1,40 @@
-"""What is wrong with a recipe, in one line: key, value, what is allowed, the nearest name."""
+"""What is wrong with a recipe or a league, in one line: its file, its TOML, or a key and value.
 
+``what`` is what the message calls it, such as ``recipe demo``.
+"""
+
+import tomllib
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from seawall.errors import RecipeError
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{what} cannot be read: {error}") from None
+
+
+def parse_toml(text: str, what: str) -> dict[str, Any]:
+    """Return the values of a TOML text.
+
+    Raises:
+        RecipeError: it is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{what} is not TOML: {error}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel], what: str = "a recipe") -> str:

@@ -19,7 +19,6 @@ Plain values only, as in a recipe. Every window's recipe says market, job and co
 its agents in.
 """
 
-import tomllib
 from collections.abc import Mapping
 from importlib import import_module
 from itertools import product
@@ -31,7 +30,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from seawall.analysis.contender import Contender, to_contender
 from seawall.errors import RecipeError, WorkspaceError
 from seawall.recipe import Recipe
-from seawall.recipe_errors import explain
+from seawall.recipe_errors import explain, parse_toml, read_text
 from seawall.recipe_section import Section
 from seawall.tournament.cells import ORACLE
 from seawall.tournament.stress import check_stress
@@ -153,11 +152,7 @@ class LeagueFile(Section):
         Raises:
             RecipeError: it is no TOML, or a key or value is not allowed; the message names it.
         """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"league {name} is not TOML: {error}") from None
-        return cls.from_dict({"name": name, **values})
+        return cls.from_dict({"name": name, **parse_toml(text, f"league {name}")})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -178,11 +173,7 @@ class LeagueFile(Section):
         Raises:
             RecipeError: it cannot be read, or says what is not allowed.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"league {path} cannot be read: {error}") from None
-        return cls.from_toml(text, name=path.stem)
+        return cls.from_toml(read_text(path, f"league {path}"), name=path.stem)
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the windows' recipes by name, the league's settings in them.
