@@ -8,7 +8,8 @@ from devtools import CHROMIUM, Browser
 from test_browser_report import _DRAWN, _complaints, _requests
 from tournament_worlds import make_league, play
 
-from seawall.tournament.page import league_page, write_league_report, write_page
+from seawall.analysis.page import write_page
+from seawall.tournament.page import league_page, write_league_report
 from seawall.tournament.page_file import keep_page, load_page
 from seawall.tournament.standings import stand
 

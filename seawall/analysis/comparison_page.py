@@ -9,7 +9,7 @@ import pandas as pd
 from seawall.analysis import panels
 from seawall.analysis.chance import QUANTILES
 from seawall.analysis.comparison import BUY_AND_HOLD, Comparison, Standing
-from seawall.analysis.figures import SERIES_COLORS, line, to_ms
+from seawall.analysis.figures import TIME_AXIS, line, to_colors, to_ms
 from seawall.analysis.numbers import (
     PERCENT,
     RATIO,
@@ -21,11 +21,14 @@ from seawall.analysis.numbers import (
     write_points,
 )
 from seawall.analysis.page import (
+    PROMISE,
+    SIMULATED,
     Figure,
     Json,
     Page,
     Panel,
     card,
+    cards_html,
     escape,
     plot_html,
     plot_text,
@@ -77,8 +80,7 @@ def comparison_page(comparison: Comparison) -> Page:
             ),
         ],
         figures=[f for f in (equity, spread, *fans) if f is not None],
-        footer=f"Recipe {comparison.recipe.id}. A backtest is what would have happened under its "
-        "assumptions; it is no promise. All times are UTC.",
+        footer=f"Recipe {comparison.recipe.id}. {PROMISE}",
     )
 
 
@@ -87,8 +89,7 @@ def _colors(comparison: Comparison) -> dict[str, str]:
     always = {BUY_AND_HOLD: "var(--text)", "cash": "var(--benchmark)"}
     done = [s.name for s in comparison.standings if s.metrics is not None]
     others = [name for name in done if name not in always]
-    palette = {name: SERIES_COLORS[n % len(SERIES_COLORS)] for n, name in enumerate(others)}
-    return {**always, **palette}
+    return {**always, **to_colors(others)}
 
 
 def _cards(comparison: Comparison) -> str:
@@ -116,13 +117,13 @@ def _cards(comparison: Comparison) -> str:
                 f"percentile, {skilled.name}, of {len(comparison.random_returns)} random agents",
             )
         )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _callouts(comparison: Comparison) -> list[str]:
     found = [note for note in comparison.notes if "failed:" in note]
     if "simulated" in comparison.labels:
-        found.append("The market is simulated: a model made these prices, no exchange did.")
+        found.append(SIMULATED)
     if comparison.pairs and not any(p.difference.is_told_apart for p in comparison.pairs):
         found.append(
             "No two agents can be told apart on this path: take a longer window, or more of them, "
@@ -224,7 +225,7 @@ def _equity_figure(comparison: Comparison, colors: Mapping[str, str]) -> Figure:
         traces.append({**drawn, **own})
     layout = {
         "height": 480,
-        "xaxis": {"type": "date", "showgrid": False},
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(comparison.recipe.market.quote)}},
         "legend": {
             "orientation": "h",
@@ -299,7 +300,7 @@ def _fan(comparison: Comparison, name: str, place: int, color: str) -> Figure:
     layout = {
         "height": 260,
         "hovermode": "closest",
-        "xaxis": {"type": "date", "showgrid": False},
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(comparison.recipe.market.quote)}},
     }
     return Figure(id=f"fan-chart-{place}", traces=traces, layout=layout)

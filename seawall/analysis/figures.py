@@ -21,7 +21,7 @@ MAX_MARKERS = 2_000  # of one kind of fill
 MAX_SYMBOLS = 6  # price charts drawn
 SERIES_COLORS = tuple(f"var(--s{n})" for n in range(1, 9))
 
-_TIME_AXIS: Json = {"type": "date", "showgrid": False}
+TIME_AXIS: Json = {"type": "date", "showgrid": False}
 _HOVER_PERCENT = "%{y:+.2%}"
 _HOVER_MONEY: Json = {"hovertemplate": "%{y:,.2f}"}
 
@@ -47,6 +47,21 @@ def to_ms(times: pd.Index) -> TimeArray:
     index = pd.DatetimeIndex(times)
     naive = index.tz_convert("UTC").tz_localize(None) if index.tz is not None else index
     return np.asarray(naive.to_numpy().astype("datetime64[ms]").astype(np.int64))
+
+
+def row_times(table: pd.DataFrame) -> TimeArray:
+    """Return the column ``time`` of a table as int64 UTC milliseconds."""
+    return to_ms(pd.DatetimeIndex(table["time"]))
+
+
+def column_values(table: pd.DataFrame, name: str) -> FloatArray:
+    """Return a column of a table as float64."""
+    return table[name].to_numpy(dtype=np.float64)
+
+
+def to_colors(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour of the palette per name, in order; after the last it begins anew."""
+    return {name: SERIES_COLORS[n % len(SERIES_COLORS)] for n, name in enumerate(names)}
 
 
 def to_drawdown(equity: FloatArray) -> FloatArray:
@@ -87,7 +102,9 @@ def line(time_ms: TimeArray, values: FloatArray, name: str, color: str, **more: 
 def equity_figure(result: Result) -> Figure:
     """Return equity, drawdown and exposure over one time axis, beside buy-and-hold."""
     time_ms = to_ms(result.equity.index)
-    columns = {name: _column(result.equity, name) for name in ("equity", "benchmark", "exposure")}
+    columns = {
+        name: column_values(result.equity, name) for name in ("equity", "benchmark", "exposure")
+    }
     traces = [
         {**line(time_ms, columns[name], label, color), **_HOVER_MONEY}
         for name, label, color in (
@@ -108,7 +125,7 @@ def equity_figure(result: Result) -> Figure:
     traces.append({**exposure, **filled, **step, "hovertemplate": "%{y:.1%}"})
     layout = {
         "height": 560,
-        "xaxis": {**_TIME_AXIS, "anchor": "y3"},
+        "xaxis": {**TIME_AXIS, "anchor": "y3"},
         "yaxis": {"domain": [0.46, 1], "title": {"text": plot_text(result.recipe.market.quote)}},
         "yaxis2": {"domain": [0.19, 0.42], "tickformat": ".0%", "title": {"text": "drawdown"}},
         "yaxis3": {
@@ -128,7 +145,7 @@ def price_figures(result: Result) -> list[Figure]:
 
 
 def _price_figure(result: Result, symbol: str, place: int) -> Figure:
-    closes = _column(result.prices, symbol)
+    closes = column_values(result.prices, symbol)
     time_ms = to_ms(result.prices.index)
     traces = [line(time_ms, closes, symbol, "var(--muted)", hovertemplate="%{y:,.6~g}")]
     fills = result.fills[result.fills["symbol"] == symbol] if len(result.fills) else result.fills
@@ -141,7 +158,7 @@ def _price_figure(result: Result, symbol: str, place: int) -> Figure:
             traces.append(_markers(side, name, mark, color))
     layout = {
         "height": 340,
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(symbol)}},
         "hovermode": "closest",
     }
@@ -209,7 +226,7 @@ def daily_figure(days: "pd.Series[float]") -> Figure:
     layout = {
         "height": 220,
         "hovermode": "closest",
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"tickformat": ".1%"},
     }
     return Figure(id="daily-chart", traces=[trace], layout=layout)
@@ -257,7 +274,7 @@ def overlay_figure(
         )
     layout = {
         "height": 460,
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(unit)}},
     }
     return Figure(id=id_, traces=traces, layout=layout)
@@ -274,8 +291,17 @@ def _period_returns(equity: "pd.Series[float]", rule: str) -> "pd.Series[float]"
     return (ends / starts - 1.0).where(starts > 0, 0.0)
 
 
-def _column(table: pd.DataFrame, name: str) -> FloatArray:
-    return table[name].to_numpy(dtype=np.float64)
+def liquidation_line(time_ms: TimeArray) -> Json:
+    """Return the line at 1, at which what is guarded is liquidated."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "liquidation",
+        "x": [int(time_ms[0]), int(time_ms[-1])],
+        "y": [1.0, 1.0],
+        "line": {"color": "var(--bad)", "width": 1.5, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
 
 
 def markers(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from seawall.analysis.judgement import Judgement, MarginProtection, Price, Protection
+from seawall.analysis.judgement import Judgement, MarginProtection, P, Price, Protection
 from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, Form, tone, with_minus, write_number
 from seawall.analysis.page import Figure, Panel, card, escape, plot_html, plot_text
 
@@ -38,12 +38,16 @@ MeasureRow = tuple[str, str, Form | None, str]
 
 
 def measures_panel(
-    rows: Sequence[MeasureRow],
-    columns: Sequence[tuple[str, Protection]] | Sequence[tuple[str, MarginProtection]],
-    *,
-    title: str,
+    rows: Sequence[MeasureRow], own: P, best: P, judgement: Judgement[P] | None, *, title: str
 ) -> Panel:
-    """Return a table of measures: a row each, a column per run, and how it is defined."""
+    """Return what became of what is guarded: a row per measure, and how it is defined.
+
+    A column for each way to resolve bars, and for both of the same that nobody touched.
+    """
+    columns = [("worse", own), ("better", best)]
+    if judgement is not None:
+        columns.append(("do nothing, worse", judgement.untouched))
+        columns.append(("do nothing, better", judgement.untouched_best))
     lines = []
     for key, name, form, convention in rows:
         if form is None:
@@ -142,6 +146,37 @@ def parts_html(
 def _signed(value: float) -> str:
     css = "good" if value > 0 else "bad" if value < 0 else ""
     return f'<td class="num {css}">{with_minus(f"{value + 0.0:+,.2f}")}</td>'
+
+
+def liquidation_card(n_worse: int, n_better: int) -> str:
+    """Return the card of how often it was liquidated, bars resolved either way."""
+    return card(
+        "Liquidations",
+        write_number(n_worse, COUNT),
+        f"{write_number(n_better, COUNT)} where bars are resolved for the better",
+        tone="bad" if n_worse else "good",
+    )
+
+
+def equity_card(own: Protection | MarginProtection, money: str) -> str:
+    """Return the card of what the account ended with."""
+    return card(
+        "Final equity",
+        write_number(own.final_equity_usd, COUNT),
+        f"{money}, from {write_number(own.start_equity_usd, COUNT)}: "
+        f"{write_number(own.total_return, SIGNED)}",
+    )
+
+
+def liquidation_callouts(n_worse: int, n_better: int) -> list[str]:
+    """Return what has to be said where the two ways to resolve bars differ in liquidations."""
+    if n_worse == n_better:
+        return []
+    told = (
+        "Bars do not tell everything. Liquidations where each is resolved for the worse: "
+        f"{n_worse}; for the better: {n_better}. The headline is the first."
+    )
+    return [told]
 
 
 def price_cards(price: Price, start_equity: float, money: str) -> list[str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from seawall.analysis import panels
-from seawall.analysis.figures import SERIES_COLORS
+from seawall.analysis.figures import to_colors
 from seawall.analysis.guarded import WORDS, write_safety
 from seawall.analysis.league_table import (
     HINDSIGHT,
@@ -22,7 +22,19 @@ from seawall.analysis.numbers import (
     write_number,
     write_points,
 )
-from seawall.analysis.page import Figure, Json, Page, Panel, card, escape, plot_html, plot_text
+from seawall.analysis.page import (
+    PROMISE,
+    SOME_SIMULATED,
+    Figure,
+    Json,
+    Page,
+    Panel,
+    card,
+    cards_html,
+    escape,
+    plot_html,
+    plot_text,
+)
 
 MAX_LABELS = 6  # in the head of the page; the panel of windows has them all
 _HEADS = (
@@ -57,8 +69,7 @@ def league_page(league: League) -> Page:
             panels.mapping_panel(versions),
         ],
         figures=[shares, returns],
-        footer="A backtest is what would have happened under its assumptions; it is no promise. "
-        "All times are UTC.",
+        footer=PROMISE,
     )
 
 
@@ -66,8 +77,7 @@ def _colors(league: League) -> dict[str, str]:
     """Return a colour per agent: grey for doing nothing, then the palette in order of rank."""
     always = {UNTOUCHED: "var(--benchmark)", HINDSIGHT: "var(--text)"}
     others = [name for name in league.agents if name not in always]
-    palette = {name: SERIES_COLORS[n % len(SERIES_COLORS)] for n, name in enumerate(others)}
-    return {**always, **palette}
+    return {**always, **to_colors(others)}
 
 
 def _cards(league: League) -> str:
@@ -100,7 +110,7 @@ def _cards(league: League) -> str:
             "at 95 %, bootstrap over market periods",
         ),
     )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _breakable(name: str) -> str:
@@ -117,7 +127,7 @@ def _callouts(league: League) -> list[str]:
             "can be told apart. Take more."
         )
     if "simulated" in league.labels:
-        found.append("Some markets are simulated: a model made those prices, no exchange did.")
+        found.append(SOME_SIMULATED)
     return found
 
 

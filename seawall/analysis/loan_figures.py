@@ -3,15 +3,22 @@
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import line, markers, to_ms
+from seawall.analysis.figures import (
+    TIME_AXIS,
+    column_values,
+    line,
+    liquidation_line,
+    markers,
+    row_times,
+    to_ms,
+)
 from seawall.analysis.page import Figure, Json, plot_text
-from seawall.market.series import FloatArray, TimeArray
+from seawall.market.series import FloatArray
 from seawall.result import Result
 
 MIN_UNTOUCHED = 0.6  # and the loan that nobody touched down to here
 _BELOW = 0.98  # of the lowest point: room under it
 MAX_HEALTH = 4.0  # drawn up to here: far from 1, a health factor says little
-_TIME_AXIS: Json = {"type": "date", "showgrid": False}
 _HEALTH: Json = {"hovertemplate": "%{y:.3f}"}
 _USD: Json = {"hovertemplate": "%{y:,.2f} USD"}
 
@@ -28,12 +35,7 @@ def health_figure(result: Result) -> Figure:
         if column in loan:
             drawn = line(time_ms, _finite(loan, column), label, color)
             traces.append({**drawn, **_HEALTH, "line": {"color": color, "width": width}})
-    ends = [int(time_ms[0]), int(time_ms[-1])]
-    limit = {"color": "var(--bad)", "width": 1.5, "dash": "dash"}
-    traces.append(
-        {"type": "scatter", "mode": "lines", "name": "liquidation", "x": ends, "y": [1.0, 1.0],
-         "line": limit, "hoverinfo": "skip"}
-    )  # fmt: skip
+    traces.append(liquidation_line(time_ms))
     traces += _action_markers(result) + _liquidation_markers(result, "health_before")
     columns = [column for column in ("min_health", "min_health_best") if column in loan]
     known = np.concatenate([_finite(loan, column, fill=2.0) for column in columns])
@@ -43,7 +45,7 @@ def health_figure(result: Result) -> Figure:
     layout = {
         "height": 420,
         "hovermode": "closest",
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": "health factor"}, "range": [low, min(top * 1.05, MAX_HEALTH)]},
     }
     return Figure(id="health-chart", traces=traces, layout=layout)
@@ -66,7 +68,7 @@ def loan_price_figure(result: Result) -> Figure:
     layout = {
         "height": 340,
         "hovermode": "closest",
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": f"USD per {_collateral(result)}"}},
     }
     return Figure(id="loan-price-chart", traces=traces, layout=layout)
@@ -82,7 +84,7 @@ def gas_figure(result: Result) -> Figure:
             "type": "scatter",
             "mode": "markers",
             "name": "paid by a transaction",
-            "x": _times(sent).tolist(),
+            "x": row_times(sent).tolist(),
             "y": sent["gas_usd"].astype(float).tolist(),
             "yaxis": "y2",
             "marker": {"size": 9, "color": "var(--s4)", "symbol": "diamond"},
@@ -92,7 +94,7 @@ def gas_figure(result: Result) -> Figure:
     layout = {
         "height": 260,
         "hovermode": "closest",
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": "gwei"}, "rangemode": "tozero"},
         "yaxis2": {
             "title": {"text": "USD"},
@@ -121,7 +123,7 @@ def _action_markers(result: Result) -> list[Json]:
                     rows["what"], rows["reason"], rows["error"], strict=True
                 )
             ]
-            traces.append(markers(_times(rows), health, texts, name, (symbol, color)))
+            traces.append(markers(row_times(rows), health, texts, name, (symbol, color)))
     return traces
 
 
@@ -139,17 +141,13 @@ def _liquidation_markers(result: Result, column: str) -> list[Json]:
             strict=True,
         )
     ]
-    values = struck[column].to_numpy(dtype=np.float64)
-    return [markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))]
-
-
-def _times(frame: pd.DataFrame) -> TimeArray:
-    return to_ms(pd.DatetimeIndex(frame["time"]))
+    look = ("x-thin", "var(--bad)")
+    return [markers(row_times(struck), column_values(struck, column), texts, "liquidation", look)]
 
 
 def _finite(frame: pd.DataFrame, column: str, *, fill: float = np.nan) -> FloatArray:
     """Return a column with ``fill`` for what is no finite number: a line is broken there."""
-    values = frame[column].to_numpy(dtype=np.float64)
+    values = column_values(frame, column)
     return np.where(np.isfinite(values), values, fill)
 
 

@@ -5,7 +5,14 @@ import numpy as np
 from seawall.analysis import figures, panels
 from seawall.analysis.figures import to_ms
 from seawall.analysis.judgement import Judgement, Protection
-from seawall.analysis.judgement_panels import price_cards, waterfall_figure, waterfall_panel
+from seawall.analysis.judgement_panels import (
+    equity_card,
+    liquidation_callouts,
+    liquidation_card,
+    price_cards,
+    waterfall_figure,
+    waterfall_panel,
+)
 from seawall.analysis.loan_figures import (
     gas_figure,
     health_figure,
@@ -16,11 +23,26 @@ from seawall.analysis.loan_panels import (
     protection_panel,
     transactions_table,
 )
-from seawall.analysis.numbers import COUNT, HEALTH, SIGNED, write_number
-from seawall.analysis.page import Figure, Page, Panel, card, plot_html, scale_tools
+from seawall.analysis.numbers import COUNT, HEALTH, write_number
+from seawall.analysis.page import (
+    PROMISE,
+    SIMULATED,
+    Figure,
+    Page,
+    Panel,
+    card,
+    cards_html,
+    plot_html,
+    scale_tools,
+)
 from seawall.analysis.protection import measure_protection
 from seawall.metrics import without_years
 from seawall.result import Result
+
+_EQUITY_NOTE = (
+    "Collateral, wallet and debt at market prices, at each bar's close, after all costs; "
+    "exposure is what is not the debt's asset, as a fraction of equity."
+)
 
 
 def loan_page(result: Result, judgement: Judgement[Protection] | None = None) -> Page:
@@ -50,7 +72,7 @@ def loan_page(result: Result, judgement: Judgement[Protection] | None = None) ->
             protection_panel(own, own_best, judgement),
             panels.searchable_panel(sent, "Transactions", "transactions"),
             panels.searchable_panel(struck, "Liquidations", "liquidations"),
-            _equity_panel(equity),
+            panels.equity_panel(equity, _EQUITY_NOTE),
             _gas_panel(gas, own),
             panels.metrics_panel(own_metrics, benchmark, (result.agent, "buy and hold")),
             panels.searchable_panel(journal, "Journal", "journal"),
@@ -60,32 +82,21 @@ def loan_page(result: Result, judgement: Judgement[Protection] | None = None) ->
         ],
         figures=[figure for figure in drawn if figure is not None],
         tables=[table for table in (sent, struck, journal) if table.rows],
-        footer=f"Recipe {result.recipe.id}. A backtest is what would have happened under its "
-        "assumptions; it is no promise. All times are UTC.",
+        footer=f"Recipe {result.recipe.id}. {PROMISE}",
     )
 
 
 def _cards(own: Protection, best: Protection, judgement: Judgement[Protection] | None) -> str:
     write = write_number
-    struck = own.n_liquidations
     cards = [
-        card(
-            "Liquidations",
-            write(struck, COUNT),
-            f"{write(best.n_liquidations, COUNT)} where bars are resolved for the better",
-            tone="bad" if struck else "good",
-        ),
+        liquidation_card(own.n_liquidations, best.n_liquidations),
         card(
             "Lowest health factor",
             write(own.min_health, HEALTH),
             f"{write(best.min_health, HEALTH)} for the better; 1 is liquidation",
             tone="bad" if own.min_health < 1 else "",
         ),
-        card(
-            "Final equity",
-            write(own.final_equity_usd, COUNT),
-            f"USD, from {write(own.start_equity_usd, COUNT)}: {write(own.total_return, SIGNED)}",
-        ),
+        equity_card(own, "USD"),
         card(
             "Transactions",
             write(own.n_actions, COUNT),
@@ -95,21 +106,15 @@ def _cards(own: Protection, best: Protection, judgement: Judgement[Protection] |
     ]
     if judgement is not None:
         cards += price_cards(judgement.price, own.start_equity_usd, "USD")
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _callouts(
     result: Result, own: Protection, best: Protection, judgement: Judgement[Protection] | None
 ) -> list[str]:
-    found = []
-    if own.n_liquidations != best.n_liquidations:
-        found.append(
-            f"Bars do not tell everything. Liquidations where each is resolved for the worse: "
-            f"{own.n_liquidations}; for the better: {best.n_liquidations}. The headline is the "
-            "first."
-        )
+    found = liquidation_callouts(own.n_liquidations, best.n_liquidations)
     if "simulated" in result.labels:
-        found.append("The market is simulated: a model made these prices, no exchange did.")
+        found.append(SIMULATED)
     found += [label.capitalize() + "." for label in result.labels if "counterfactual" in label]
     if own.bad_debt_usd > 0:
         found.append(
@@ -140,21 +145,6 @@ def _price_panel(figure: Figure) -> Panel:
     )
     body = plot_html(figure, "Oracle price and liquidation price over time")
     return Panel(id="price", title="Oracle and liquidation price", body=body, note=note)
-
-
-def _equity_panel(figure: Figure) -> Panel:
-    note = (
-        "Collateral, wallet and debt at market prices, at each bar's close, after all costs; "
-        "exposure is what is not the debt's asset, as a fraction of equity."
-    )
-    body = plot_html(figure, "Equity, drawdown and exposure over time, beside buy and hold")
-    return Panel(
-        id="equity",
-        title="Equity and drawdown",
-        body=body,
-        note=note,
-        tools=scale_tools(figure),
-    )
 
 
 def _gas_panel(figure: Figure, own: Protection) -> Panel:

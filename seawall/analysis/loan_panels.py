@@ -1,13 +1,13 @@
 """The tables of a guarded loan: what became of it, what was done, who struck."""
 
 from seawall.analysis.judgement import Judgement, Protection
-from seawall.analysis.judgement_panels import measures_panel
-from seawall.analysis.numbers import COUNT, HEALTH, MONEY, PERCENT, SIGNED, Form
+from seawall.analysis.judgement_panels import MeasureRow, measures_panel
+from seawall.analysis.numbers import COUNT, HEALTH, MONEY, PERCENT, SIGNED
 from seawall.analysis.page import Panel, Table
 from seawall.analysis.panels import to_table
 from seawall.result import Result
 
-PROTECTION_ROWS: tuple[tuple[str, str, Form | None, str], ...] = (
+PROTECTION_ROWS: tuple[MeasureRow, ...] = (
     ("Outcome", "", None, ""),
     ("final_equity_usd", "Final equity, USD", MONEY, "collateral, wallet and debt at the market"),
     ("final_equity_collateral", "Final equity, collateral", MONEY, "the same in its tokens"),
@@ -41,11 +41,7 @@ def protection_panel(
     own: Protection, best: Protection, judgement: Judgement[Protection] | None
 ) -> Panel:
     """Return what became of the loan, both ways to resolve bars, beside the untouched one."""
-    columns = [("worse", own), ("better", best)]
-    if judgement is not None:
-        columns.append(("do nothing, worse", judgement.untouched))
-        columns.append(("do nothing, better", judgement.untouched_best))
-    return measures_panel(PROTECTION_ROWS, columns, title="What became of the loan")
+    return measures_panel(PROTECTION_ROWS, own, best, judgement, title="What became of the loan")
 
 
 def transactions_table(result: Result) -> Table:

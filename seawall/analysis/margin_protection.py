@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import to_ms
+from seawall.analysis.figures import column_values, row_times, to_ms
 from seawall.analysis.guarded import guarded_symbol
 from seawall.analysis.judgement import (
     MARGIN_PARTS,
@@ -97,17 +97,19 @@ def measure_margin(result: Result) -> MarginProtection:
     _symbol_of(result)
     frame, parts, struck = result.perpetual, result.parts, result.margin_liquidations
     equity = equity_of(result)
-    ratio = _column(frame, "margin_ratio")[1:]
+    ratio = column_values(frame, "margin_ratio")[1:]
     moved = [_moved(result.transfers, "target"), _moved(result.transfers, "source")]
     return MarginProtection(
         start_equity_usd=float(equity[0]),
         final_equity_usd=float(equity[-1]),
         n_liquidations=int(struck["time"].nunique()),
         n_steps=len(struck),
-        liquidated_usd=float(np.abs(_column(struck, "quantity") * _column(struck, "price")).sum()),
+        liquidated_usd=float(
+            np.abs(column_values(struck, "quantity") * column_values(struck, "price")).sum()
+        ),
         liquidation_fees_usd=0.0 - parts["liquidation_fees"],
         insurance_usd=parts["insurance"],
-        worst_margin_ratio=float(_column(frame, "worst_margin_ratio").max()),
+        worst_margin_ratio=float(column_values(frame, "worst_margin_ratio").max()),
         above_80=float(np.mean(ratio > HIGH_RATIO)) if ratio.size else 0.0,
         min_distance=find_least_distance(result),
         n_actions=len(own_orders(result)) + len(result.transfers),
@@ -130,15 +132,15 @@ def contracts_of(result: Result) -> tuple[str, ...]:
 def to_course(result: Result, symbol: str) -> Course:
     """Return one contract's position over time."""
     frame = result.perpetual
-    mark = _column(frame, f"mark:{symbol}")
+    mark = column_values(frame, f"mark:{symbol}")
     low, high = (
-        _column(frame, name) if name in frame else mark
+        column_values(frame, name) if name in frame else mark
         for name in (f"mark_low:{symbol}", f"mark_high:{symbol}")
     )
     return Course(
         time_ms=to_ms(frame.index),
-        quantity=_column(frame, f"quantity:{symbol}"),
-        liquidation_price=_column(frame, f"liquidation_price:{symbol}"),
+        quantity=column_values(frame, f"quantity:{symbol}"),
+        liquidation_price=column_values(frame, f"liquidation_price:{symbol}"),
         low=low,
         high=high,
     )
@@ -148,7 +150,7 @@ def find_least_distance(result: Result) -> float:
     """Return how near a close's mark came to a liquidation price, as a fraction; nan: never any."""
     found = []
     for symbol in contracts_of(result):
-        mark = _column(result.perpetual, f"mark:{symbol}")
+        mark = column_values(result.perpetual, f"mark:{symbol}")
         course = to_course(result, symbol)
         away = (mark - course.liquidation_price) * np.sign(course.quantity) / mark
         found.append(away[np.isfinite(away) & (course.quantity != 0.0)])
@@ -172,13 +174,13 @@ def find_acts(result: Result) -> list[Act]:
     orders = own_orders(result)
     acts = []
     own = orders[orders["symbol"] == symbol]
-    times, quantities = own["time_ms"].to_numpy(dtype=np.int64), _column(own, "quantity")
+    times, quantities = own["time_ms"].to_numpy(dtype=np.int64), column_values(own, "quantity")
     for time_ms, traded in zip(times, quantities, strict=True):
         held = course.quantity[stood_at(course, time_ms)]
         grows = abs(held + traded) - abs(held)
         acts.append(Act(int(time_ms), int(np.sign(grows))))
     moved = result.transfers
-    arrived = to_ms(pd.DatetimeIndex(moved["time"])) if len(moved) else np.zeros(0, np.int64)
+    arrived = row_times(moved) if len(moved) else np.zeros(0, np.int64)
     for time_ms, source, target in zip(arrived, moved["source"], moved["target"], strict=True):
         risk = -1 if target == "perpetual" else 1 if source == "perpetual" else 0
         acts.append(Act(int(time_ms), risk))
@@ -226,9 +228,9 @@ def _funding_by_sample(result: Result, symbol: str, course: Course) -> FloatArra
     paid = np.zeros(len(course.time_ms))
     rows = result.funding[result.funding["symbol"] == symbol]
     if len(rows):
-        times = to_ms(pd.DatetimeIndex(rows["time"]))
+        times = row_times(rows)
         places = np.searchsorted(course.time_ms, times, "right")
-        per_unit = _column(rows, "rate") * _column(rows, "mark")
+        per_unit = column_values(rows, "rate") * column_values(rows, "mark")
         np.add.at(paid, np.minimum(places, len(paid) - 1), per_unit)
     return paid
 
@@ -245,7 +247,3 @@ def _symbol_of(result: Result) -> str:
 
 def _moved(transfers: pd.DataFrame, column: str) -> float:
     return float(transfers.loc[transfers[column] == "perpetual", "amount"].astype(float).sum())
-
-
-def _column(table: pd.DataFrame, name: str) -> FloatArray:
-    return table[name].to_numpy(dtype=np.float64)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
@@ -19,9 +19,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from seawall.errors import ResultError
+
 Json = Mapping[str, object]
 
 PAGE_SIZE = 15
+PROMISE = (
+    "A backtest is what would have happened under its assumptions; it is no promise. "
+    "All times are UTC."
+)
+SIMULATED = "The market is simulated: a model made these prices, no exchange did."
+SOME_SIMULATED = "Some markets are simulated: a model made those prices, no exchange did."
 _MAX_TEXT = 600  # characters of one cell; a longer reason is cut and says so
 _MAX_PLOT_TEXT = 80
 
@@ -152,6 +160,18 @@ show is in this file.</p></noscript>
 """
 
 
+def write_page(page: Page, path: Path) -> Path:
+    """Write a page to ``path`` and return it.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    try:
+        return write_text(render(page), path)
+    except OSError as error:
+        raise ResultError(f"the report cannot be written to {path}: {error}") from None
+
+
 def write_text(text: str, path: Path) -> Path:
     """Write a file whole or not at all, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +187,11 @@ def card(label: str, value: str, more: str = "", *, tone: str = "") -> str:
         f'<div class="value {escape(tone)}">{escape(value)}</div>'
         f'<div class="more">{escape(more)}</div></div>'
     )
+
+
+def cards_html(cards: Iterable[str]) -> str:
+    """Return the row of headline numbers."""
+    return f'<div class="cards">{"".join(cards)}</div>'
 
 
 def plot_html(figure: Figure, description: str) -> str:

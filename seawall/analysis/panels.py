@@ -21,7 +21,16 @@ from seawall.analysis.numbers import (
     with_minus,
     write_number,
 )
-from seawall.analysis.page import Column, Panel, Table, escape, table_html
+from seawall.analysis.page import (
+    Column,
+    Figure,
+    Panel,
+    Table,
+    escape,
+    plot_html,
+    scale_tools,
+    table_html,
+)
 from seawall.analysis.toml import to_toml
 from seawall.metrics import Metrics
 from seawall.recipe import Recipe
@@ -89,6 +98,17 @@ def metrics_panel(metrics: Metrics, benchmark: Metrics, names: tuple[str, str]) 
         f"Annualised with {metrics.periods_per_year:,.6g} bars a year."
     )
     return Panel(id="metrics", title="Metrics", body=body, note=note)
+
+
+def equity_panel(figure: Figure, note: str) -> Panel:
+    """Return equity, drawdown and exposure over time."""
+    return Panel(
+        id="equity",
+        title="Equity and drawdown",
+        body=plot_html(figure, "Equity, drawdown and exposure over time, beside buy and hold"),
+        note=note,
+        tools=scale_tools(figure),
+    )
 
 
 def monthly_html(equity: "pd.Series[float]") -> str:

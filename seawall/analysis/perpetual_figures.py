@@ -5,7 +5,17 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import MAX_SYMBOLS, SERIES_COLORS, line, markers, to_ms
+from seawall.analysis.figures import (
+    MAX_SYMBOLS,
+    SERIES_COLORS,
+    TIME_AXIS,
+    column_values,
+    line,
+    liquidation_line,
+    markers,
+    row_times,
+    to_ms,
+)
 from seawall.analysis.margin_protection import contracts_of, own_orders, to_course
 from seawall.analysis.page import Figure, Json, plot_text
 from seawall.market.series import FloatArray, TimeArray
@@ -16,7 +26,6 @@ _FINE_RATIO = 0.1  # an axis up to here has ticks less than 1 % apart
 _LOW_RATIO = 0.3  # who never comes near to 1 is drawn up to what there was
 MAX_ACTS: Final = 200  # markers: who trades all the time is not explained by each of them
 _FAR = 0.5  # of the price: a liquidation price further away does not stretch the axis
-_TIME_AXIS: Json = {"type": "date", "showgrid": False}
 _RATIO: Json = {"hovertemplate": "%{y:.1%}"}
 _PRICE: Json = {"hovertemplate": "%{y:,.6~g}"}
 _VENUES = (
@@ -38,21 +47,17 @@ def margin_figure(result: Result) -> Figure:
         if column in frame:
             drawn = line(time_ms, _capped(frame, column), label, color)
             traces.append({**drawn, **_RATIO, "line": {"color": color, "width": width}})
-    ends, top = [int(time_ms[0]), int(time_ms[-1])], _find_top(frame)
-    limit = {"color": "var(--bad)", "width": 1.5, "dash": "dash"}
-    traces.append(
-        {"type": "scatter", "mode": "lines", "name": "liquidation", "x": ends, "y": [1.0, 1.0],
-         "line": limit, "hoverinfo": "skip"}
-    )  # fmt: skip
+    traces.append(liquidation_line(time_ms))
     traces += [*_act_markers(result), *_transfer_markers(result)]
     struck = result.margin_liquidations
     if len(struck):
-        at = np.minimum(np.nan_to_num(_values(struck, "margin_ratio"), nan=1.0), MAX_RATIO)
+        at = np.minimum(np.nan_to_num(column_values(struck, "margin_ratio"), nan=1.0), MAX_RATIO)
         traces.append(_liquidations(struck, np.maximum(at, 1.0)))
+    top = _find_top(frame)
     layout = {
         "height": 400,
         "hovermode": "closest",
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {
             "title": {"text": "maintenance over margin"},
             "tickformat": ".0%" if top > _FINE_RATIO else ".1%",
@@ -79,8 +84,8 @@ def contract_figures(result: Result) -> list[Figure]:
 def _contract_figure(result: Result, symbol: str, place: int) -> Figure:
     """Return mark, entry and liquidation price over the position in one contract."""
     course = to_course(result, symbol)
-    mark = _values(result.perpetual, f"mark:{symbol}")
-    entry = _values(result.perpetual, f"entry:{symbol}")
+    mark = column_values(result.perpetual, f"mark:{symbol}")
+    entry = column_values(result.perpetual, f"entry:{symbol}")
     is_held = course.quantity != 0.0
     step = {"shape": "hv", "width": 1.5}
     traces: list[Json] = []
@@ -116,11 +121,11 @@ def _contract_figure(result: Result, symbol: str, place: int) -> Figure:
     struck = result.margin_liquidations
     struck = struck[struck["symbol"] == symbol] if len(struck) else struck
     if len(struck):
-        traces.append(_liquidations(struck, _values(struck, "price")))
+        traces.append(_liquidations(struck, column_values(struck, "price")))
     layout = {
         "height": 440,
         "hovermode": "closest",
-        "xaxis": {**_TIME_AXIS, "anchor": "y2"},
+        "xaxis": {**TIME_AXIS, "anchor": "y2"},
         "yaxis": {
             "domain": [0.3, 1],
             "title": {"text": plot_text(symbol)},
@@ -145,16 +150,16 @@ def venues_figure(result: Result) -> Figure:
     frame, time_ms = result.perpetual, to_ms(result.perpetual.index)
     traces: list[Json] = []
     for column, label, color in _VENUES:
-        values = _values(frame, column)
+        values = column_values(frame, column)
         if np.nan_to_num(values).any():
             traces.append({**line(time_ms, values, label, color), "hovertemplate": "%{y:,.2f}"})
-    together = result.equity["equity"].to_numpy(dtype=np.float64)
+    together = column_values(result.equity, "equity")
     whole = line(to_ms(result.equity.index), together, "together", "var(--agent)")
     style = {"line": {"color": "var(--agent)", "width": 2.2}, "hovertemplate": "%{y:,.2f}"}
     traces.append({**whole, **style})
     layout = {
         "height": 340,
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(result.recipe.market.quote)}},
     }
     return Figure(id="venues-chart", traces=traces, layout=layout)
@@ -173,13 +178,13 @@ def funding_figure(result: Result) -> Figure | None:
     for place, (name, own) in enumerate(lines):
         color = "var(--agent)" if name == "together" else SERIES_COLORS[place + 1 - len(symbols)]
         color = color if len(symbols) > 1 else "var(--agent)"
-        total = np.cumsum(_values(own, "amount"))
-        drawn = line(_times(own), total, name, color)
+        total = np.cumsum(column_values(own, "amount"))
+        drawn = line(row_times(own), total, name, color)
         style = {"line": {"color": color, "width": 1.8, "shape": "hv"}}
         traces.append({**drawn, **style, "hovertemplate": "%{y:+,.2f}"})
     layout = {
         "height": 300,
-        "xaxis": dict(_TIME_AXIS),
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": plot_text(result.recipe.market.quote)}},
         "showlegend": len(lines) > 1,
     }
@@ -211,7 +216,7 @@ def _transfer_markers(result: Result) -> list[Json]:
     moved = result.transfers
     if not 0 < len(moved) <= MAX_ACTS:
         return []
-    times = _times(moved)
+    times = row_times(moved)
     texts = [
         f"{amount:,.2f} from {plot_text(source)} to {plot_text(target)}"
         for amount, source, target in zip(
@@ -242,16 +247,8 @@ def _liquidations(struck: pd.DataFrame, values: FloatArray) -> Json:
             strict=True,
         )
     ]
-    return markers(_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))
-
-
-def _times(frame: pd.DataFrame) -> TimeArray:
-    return to_ms(pd.DatetimeIndex(frame["time"]))
+    return markers(row_times(struck), values, texts, "liquidation", ("x-thin", "var(--bad)"))
 
 
 def _capped(frame: pd.DataFrame, column: str) -> FloatArray:
-    return np.minimum(_values(frame, column), MAX_RATIO)
-
-
-def _values(frame: pd.DataFrame, column: str) -> FloatArray:
-    return frame[column].to_numpy(dtype=np.float64)
+    return np.minimum(column_values(frame, column), MAX_RATIO)

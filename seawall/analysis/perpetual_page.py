@@ -10,14 +10,17 @@ from dataclasses import dataclass, replace
 from seawall.analysis.guarded import kind_of
 from seawall.analysis.judgement import Judgement, MarginProtection, equity_of, parts_of
 from seawall.analysis.judgement_panels import (
+    equity_card,
+    liquidation_callouts,
+    liquidation_card,
     parts_figure,
     price_cards,
     waterfall_figure,
     waterfall_panel,
 )
 from seawall.analysis.margin_protection import measure_margin
-from seawall.analysis.numbers import COUNT, MARGIN, SIGNED, tone, write_number
-from seawall.analysis.page import Figure, Page, Panel, Table, card
+from seawall.analysis.numbers import COUNT, MARGIN, tone, write_number
+from seawall.analysis.page import Figure, Page, Panel, Table, card, cards_html
 from seawall.analysis.panels import searchable_panel
 from seawall.analysis.perpetual_figures import (
     contract_figures,
@@ -163,24 +166,14 @@ def _guard_cards(
 ) -> str:
     write, quote = write_number, result.recipe.market.quote
     cards = [
-        card(
-            "Liquidations",
-            write(own.n_liquidations, COUNT),
-            f"{write(best.n_liquidations, COUNT)} where bars are resolved for the better",
-            tone="bad" if own.n_liquidations else "good",
-        ),
+        liquidation_card(own.n_liquidations, best.n_liquidations),
         card(
             "Highest margin ratio",
             write_number(own.worst_margin_ratio, MARGIN),
             f"{write_number(best.worst_margin_ratio, MARGIN)} for the better; 100 % is liquidation",
             tone="bad" if own.worst_margin_ratio >= 1 else "",
         ),
-        card(
-            "Final equity",
-            write(own.final_equity_usd, COUNT),
-            f"{quote}, from {write(own.start_equity_usd, COUNT)}: "
-            f"{write(own.total_return, SIGNED)}",
-        ),
+        equity_card(own, quote),
         card(
             "Actions",
             write(own.n_actions, COUNT),
@@ -190,19 +183,13 @@ def _guard_cards(
     ]
     if judgement is not None:
         cards += price_cards(judgement.price, own.start_equity_usd, quote)
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _callouts(
     own: MarginProtection, best: MarginProtection, judgement: Judgement[MarginProtection] | None
 ) -> list[str]:
-    found = []
-    if own.n_liquidations != best.n_liquidations:
-        found.append(
-            f"Bars do not tell everything. Liquidations where each is resolved for the worse: "
-            f"{own.n_liquidations}; for the better: {best.n_liquidations}. The headline is the "
-            "first."
-        )
+    found = liquidation_callouts(own.n_liquidations, best.n_liquidations)
     if own.insurance_usd > 0:
         found.append(
             f"The insurance fund paid {write_number(own.insurance_usd, COUNT)}: more was lost than "

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import to_ms
+from seawall.analysis.figures import column_values, row_times
 from seawall.analysis.judgement import Judgement, MarginProtection, parts_of
 from seawall.analysis.judgement_panels import MeasureRow, measures_panel, parts_html
 from seawall.analysis.margin_protection import contracts_of
 from seawall.analysis.numbers import COUNT, MARGIN, MONEY, PERCENT, SIGNED
 from seawall.analysis.page import Figure, Panel, Table, plot_html, scale_tools
 from seawall.analysis.panels import frame_html, to_table
-from seawall.market.series import FloatArray
 from seawall.result import Result
 
 PROTECTION_ROWS: tuple[MeasureRow, ...] = (
@@ -42,11 +41,9 @@ def margin_protection_panel(
     own: MarginProtection, best: MarginProtection, judgement: Judgement[MarginProtection] | None
 ) -> Panel:
     """Return what became of the position, both ways to resolve bars, beside the untouched one."""
-    columns = [("worse", own), ("better", best)]
-    if judgement is not None:
-        columns.append(("do nothing, worse", judgement.untouched))
-        columns.append(("do nothing, better", judgement.untouched_best))
-    return measures_panel(PROTECTION_ROWS, columns, title="What became of the position")
+    return measures_panel(
+        PROTECTION_ROWS, own, best, judgement, title="What became of the position"
+    )
 
 
 def parts_panel(figure: Figure, result: Result, change: float) -> Panel:
@@ -85,7 +82,7 @@ def funding_by_year(result: Result) -> pd.DataFrame:
     rows = result.funding
     if not len(rows):
         return pd.DataFrame(columns=list(_FUNDING_COLUMNS))
-    amount = _values(rows, "amount")
+    amount = column_values(rows, "amount")
     table = pd.DataFrame(
         {
             "year": pd.DatetimeIndex(rows["time"]).year.astype(str),
@@ -94,7 +91,7 @@ def funding_by_year(result: Result) -> pd.DataFrame:
             "received": np.maximum(amount, 0.0),
             "paid": np.maximum(0.0 - amount, 0.0),
             "net": amount,
-            "mean_notional": np.abs(_values(rows, "quantity")) * _values(rows, "mark"),
+            "mean_notional": np.abs(column_values(rows, "quantity")) * column_values(rows, "mark"),
         }
     )
     kinds = dict.fromkeys(("stamps", "received", "paid", "net"), "sum")
@@ -163,10 +160,6 @@ def transfers_table(result: Result) -> Table:
     note = "Sent and arrived, with what it cost on the way; amounts are those that arrived."
     frame = result.transfers
     if len(frame):
-        frame = frame.assign(arrived_ms=to_ms(pd.DatetimeIndex(frame["time"])))
+        frame = frame.assign(arrived_ms=row_times(frame))
         frame = frame[["sent_ms", "arrived_ms", "source", "target", "amount", "cost"]]
     return to_table("transfers-table", frame, note=note)
-
-
-def _values(frame: pd.DataFrame, column: str) -> FloatArray:
-    return frame[column].to_numpy(dtype=np.float64)

@@ -15,7 +15,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from seawall.analysis.figures import to_ms
+from seawall.analysis.figures import column_values, row_times, to_ms
 from seawall.analysis.judgement import (
     HEDGED_PARTS,
     LOAN_PARTS,
@@ -97,13 +97,13 @@ def measure_protection(result: Result) -> Protection:
     assets = _loan_of(result)
     loan, parts, struck = result.loan, result.parts, result.liquidations
     equity = equity_of(result)
-    health = _column(loan, "health")[1:]
+    health = column_values(loan, "health")[1:]
     is_main = struck["collateral_asset"] == assets.collateral
     status = result.transactions["status"]
     return Protection(
         start_equity_usd=float(equity[0]),
         final_equity_usd=float(equity[-1]),
-        final_equity_collateral=float(equity[-1] / _column(loan, "market_price")[-1]),
+        final_equity_collateral=float(equity[-1] / column_values(loan, "market_price")[-1]),
         n_liquidations=result.n_liquidations,
         seized=_sum(struck.loc[is_main], "seized"),
         seized_usd=_sum(struck, "seized_usd"),
@@ -111,7 +111,7 @@ def measure_protection(result: Result) -> Protection:
         bonus_usd=0.0 - parts["liquidation_bonus"],
         liquidation_fee_usd=0.0 - parts["liquidation_fee"],
         bad_debt_usd=parts["bad_debt"],
-        min_health=float(_column(loan, "min_health").min()),
+        min_health=float(column_values(loan, "min_health").min()),
         below_110=float(np.mean(health < CLOSE_TO_1)) if health.size else 0.0,
         n_actions=int((status == "done").sum()),
         n_failed=int((status == "failed").sum()),
@@ -127,14 +127,14 @@ def measure_protection(result: Result) -> Protection:
 def find_false_alarms(result: Result) -> list[int]:
     """Return the rows of ``transactions`` that protected against what never came near."""
     done = result.transactions[result.transactions["status"] == "done"]
-    before, after = _column(done, "health_before"), _column(done, "health_after")
+    before, after = column_values(done, "health_before"), column_values(done, "health_after")
     with np.errstate(invalid="ignore"):
         is_up = after < before * (1 - _SAME)  # leverage up
         protects = np.isfinite(before) & (after > before * (1 + _SAME))
     if not protects.any():
         return []
-    times, moments = to_ms(result.loan.index), to_ms(pd.DatetimeIndex(done["time"]))
-    worst = _column(result.loan, "untouched_health")
+    times, moments = to_ms(result.loan.index), row_times(done)
+    worst = column_values(result.loan, "untouched_health")
     scale = _scale_to_untouched(result)
     ups = moments[is_up]
     found = []
@@ -154,11 +154,11 @@ def _scale_to_untouched(result: Result) -> FloatArray:
     It is the ratio of their collateral per debt; the untouched loan's grows by interest alone.
     """
     assets, loan = _loan_of(result), result.loan
-    owed = _column(loan, f"debt_{assets.debt}")
-    held = _column(loan, f"collateral_{assets.collateral}")
+    owed = column_values(loan, f"debt_{assets.debt}")
+    held = column_values(loan, f"collateral_{assets.collateral}")
     years = np.diff(to_ms(loan.index), prepend=to_ms(loan.index)[0]) / YEAR_MS
-    earned = np.cumprod(1 + _column(loan, f"supply_rate_{assets.collateral}") * years)
-    paid = np.cumprod(1 + _column(loan, f"borrow_rate_{assets.debt}") * years)
+    earned = np.cumprod(1 + column_values(loan, f"supply_rate_{assets.collateral}") * years)
+    paid = np.cumprod(1 + column_values(loan, f"borrow_rate_{assets.debt}") * years)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((held / owed) / (held[0] * earned / (owed[0] * paid)))
 
@@ -168,10 +168,6 @@ def _loan_of(result: Result) -> LoanSection:
     if loan is None:
         raise ResultError(f"protection is of a loan, {result.recipe.name} has none: add [loan]")
     return loan
-
-
-def _column(table: pd.DataFrame, name: str) -> FloatArray:
-    return table[name].to_numpy(dtype=np.float64)
 
 
 def _sum(table: pd.DataFrame, name: str) -> float:

@@ -24,14 +24,16 @@ from seawall.analysis.numbers import (
     write_points,
 )
 from seawall.analysis.page import (
+    PROMISE,
+    SIMULATED,
     Figure,
     Page,
     Panel,
     card,
+    cards_html,
     plot_html,
-    render,
     scale_tools,
-    write_text,
+    write_page,
 )
 from seawall.analysis.perpetual_page import perpetual_page, with_futures
 from seawall.errors import ResultError
@@ -58,10 +60,7 @@ def write_report(
     """
     if len(result.equity) == 0:
         raise ResultError("a report needs at least one bar, the result has none: run it again")
-    try:
-        return write_text(render(_to_page(result, judgement)), path)
-    except OSError as error:
-        raise ResultError(f"the report cannot be written to {path}: {error}") from None
+    return write_page(_to_page(result, judgement), path)
 
 
 def _to_page(result: Result | Comparison | League, judgement: AnyJudgement | None) -> Page:
@@ -122,8 +121,7 @@ def result_page(result: Result) -> Page:
         ],
         figures=[f for f in (equity, *prices, days, bars) if f is not None],
         tables=tables,
-        footer=f"Recipe {result.recipe.id}. A backtest is what would have happened under its "
-        "assumptions; it is no promise. All times are UTC.",
+        footer=f"Recipe {result.recipe.id}. {PROMISE}",
     )
 
 
@@ -169,7 +167,7 @@ def _cards(result: Result) -> str:
             f"{own.n_trades:,} closed trades",
         ),
     )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _callouts(result: Result) -> list[str]:
@@ -184,7 +182,7 @@ def _callouts(result: Result) -> list[str]:
             "way. The headline is the first."
         )
     if "simulated" in result.labels:
-        found.append("The market is simulated: a model made these prices, no exchange did.")
+        found.append(SIMULATED)
     abstained = int((result.journal["kind"] == "abstained").sum()) if len(result.journal) else 0
     if abstained:
         times = "once" if abstained == 1 else f"{abstained:,} times"
@@ -203,14 +201,7 @@ def _equity_panel(figure: Figure, result: Result) -> Panel:
             f" {n:,} bars are drawn with at most {figures.MAX_POINTS:,} points a line, highs and "
             "lows kept, exposure as means; every number comes from all bars."
         )
-    body = plot_html(figure, "Equity, drawdown and exposure over time, beside buy and hold")
-    return Panel(
-        id="equity",
-        title="Equity and drawdown",
-        body=body,
-        note=note,
-        tools=scale_tools(figure),
-    )
+    return panels.equity_panel(figure, note)
 
 
 def _price_panels(prices: list[Figure], result: Result) -> list[Panel]:

@@ -15,6 +15,7 @@ from seawall.analysis.page import (
     Panel,
     Table,
     card,
+    cards_html,
     plot_html,
     plot_text,
     render,
@@ -69,11 +70,11 @@ def _to_page(report: TrainingReport) -> Page:
     curve, table = _draw_curve(report), _to_table(report)
     policy = report.tested[0]
     n = len(policy.total_returns)
-    cards = card("policy, out of sample", f"{np.mean(policy.total_returns):+.2%}", f"mean of {n}")
+    cards = [card("policy, out of sample", f"{np.mean(policy.total_returns):+.2%}", f"mean of {n}")]
     for other in report.tested[1:]:
         better = sum(a > b for a, b in zip(policy.total_returns, other.total_returns, strict=True))
         mean = f"{np.mean(other.total_returns):+.2%}"
-        cards += card(other.agent, mean, f"policy better on {better} of {n}")
+        cards.append(card(other.agent, mean, f"policy better on {better} of {n}"))
     few = (
         f"{n} paths are few: a difference that does not hold on nearly all of them can be luck."
         if n > 1
@@ -84,7 +85,7 @@ def _to_page(report: TrainingReport) -> Page:
         title=f"A policy trained on {report.recipe}",
         subtitle=f"{report.steps:,} steps of PPO in {report.seconds:,.0f} s; {report.split}",
         labels=report.labels,
-        cards=f'<div class="cards">{cards}</div>',
+        cards=cards_html(cards),
         panels=[
             Panel(
                 id="learning",

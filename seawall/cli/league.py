@@ -99,7 +99,8 @@ def _play(wanted: "LeagueFile", processes: int, limit: int) -> "Standings":
 
 
 def _write(standings: "Standings", folder: Path) -> dict[str, object]:
-    from seawall.tournament.page import league_page, write_page
+    from seawall.analysis.page import write_page
+    from seawall.tournament.page import league_page
     from seawall.tournament.page_file import keep_page
     from seawall.tournament.words import summary
 

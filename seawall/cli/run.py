@@ -127,8 +127,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a stored result, a league or a paper session again."""
+    from seawall.analysis.page import write_page
     from seawall.analysis.report import write_report
-    from seawall.tournament.page import write_page
     from seawall.tournament.page_file import PAGE_FILE, load_page
 
     target = out or result / "report.html"

@@ -5,22 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seawall.analysis import panels
-from seawall.analysis.figures import SERIES_COLORS, line
+from seawall.analysis.figures import TIME_AXIS, line, to_colors
 from seawall.analysis.numbers import RATIO, SIGNED, TENTH, write_number
 from seawall.analysis.page import (
+    PROMISE,
+    SOME_SIMULATED,
     Figure,
     Json,
     Page,
     Panel,
     card,
+    cards_html,
     escape,
     plot_html,
     plot_text,
-    render,
     scale_tools,
-    write_text,
+    write_page,
 )
-from seawall.errors import ResultError
 from seawall.market.series import FloatArray
 from seawall.tournament.stages import Stage
 from seawall.tournament.standings import Standings
@@ -38,10 +39,6 @@ from seawall.tournament.words import (
 MAX_DRAWN = 12  # curves in one figure
 MAX_LABELS = 6
 _WORDS = ("agent", "worst window", "beats all", "told apart")
-_FOOTER = (
-    "A backtest is what would have happened under its assumptions; it is no promise. "
-    "All times are UTC."
-)
 
 
 def write_league_report(standings: Standings, path: Path) -> Path:
@@ -51,18 +48,6 @@ def write_league_report(standings: Standings, path: Path) -> Path:
         ResultError: the file cannot be written.
     """
     return write_page(league_page(standings), path)
-
-
-def write_page(page: Page, path: Path) -> Path:
-    """Write a page to ``path`` and return it.
-
-    Raises:
-        ResultError: the file cannot be written.
-    """
-    try:
-        return write_text(render(page), path)
-    except OSError as error:
-        raise ResultError(f"the report cannot be written to {path}: {error}") from None
 
 
 def league_page(standings: Standings) -> Page:
@@ -93,7 +78,7 @@ def league_page(standings: Standings) -> Page:
         callouts=_callouts(standings),
         panels=found,
         figures=figures,
-        footer=_FOOTER,
+        footer=PROMISE,
     )
 
 
@@ -105,8 +90,7 @@ def _colors(standings: Standings) -> dict[str, str]:
     """Return a colour per player: grey for benchmarks, then the palette in the file's order."""
     played = standings.played
     others = [name for name in played.players if name not in played.benchmarks]
-    palette = {name: SERIES_COLORS[n % len(SERIES_COLORS)] for n, name in enumerate(others)}
-    return {**dict.fromkeys(played.benchmarks, "var(--benchmark)"), **palette}
+    return {**dict.fromkeys(played.benchmarks, "var(--benchmark)"), **to_colors(others)}
 
 
 def _drawn(standings: Standings) -> list[Stage]:
@@ -141,7 +125,7 @@ def _cards(standings: Standings) -> str:
     if oracles:
         text = "who knows the next bar must win"
         cards.append(card("Positive control", f"{n_won} of {len(oracles)}", text))
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards_html(cards)
 
 
 def _callouts(standings: Standings) -> list[str]:
@@ -149,7 +133,7 @@ def _callouts(standings: Standings) -> list[str]:
     loud = (" failed in ", "can tell nothing", " is not ranked in ", "are not kept")
     found = [note for what in loud for note in notes if what in note]
     if "simulated" in standings.labels:
-        found.append("Some markets are simulated: a model made those prices, no exchange did.")
+        found.append(SOME_SIMULATED)
     return found
 
 
@@ -231,7 +215,7 @@ def _fan_figure(stage: Stage, colors: Mapping[str, str], place: int) -> Figure:
         traces.append({**drawn, "hovertemplate": "%{y:,.3f}"})
     layout = {
         "height": 420,
-        "xaxis": {"type": "date", "showgrid": False},
+        "xaxis": dict(TIME_AXIS),
         "yaxis": {"title": {"text": "equity over that of the start"}},
         "legend": {
             "orientation": "h",
