@@ -22,8 +22,9 @@ from seawall.verify.aave_market import (
     compare_states,
     perform,
 )
+from seawall.verify.aave_pool import DeployedMarket
 from seawall.verify.aave_specified import UNDERFLOW, Efficiency, Listing, SpecifiedMarket
-from seawall.verify.aave_v2_contracts import PACKAGE, VERSION, AaveV2Market, deploy_aave_v2
+from seawall.verify.aave_v2_contracts import PACKAGE, VERSION, deploy_aave_v2
 from seawall.verify.aave_v3_proof import Tally, describe
 from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
 from seawall.verify.evm import Evm
@@ -122,7 +123,7 @@ def compare_told(theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
         yield from compare_outcomes(theirs, ours)
 
 
-def open_contracts(users: Sequence[str], cache_folder: Path | None = None) -> AaveV2Market:
+def open_contracts(users: Sequence[str], cache_folder: Path | None = None) -> DeployedMarket:
     """Return a fresh market in a fresh EVM.
 
     Raises:

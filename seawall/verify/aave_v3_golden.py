@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from seawall.verify.aave_market import Market, Step
+from seawall.verify.aave_pool import DeployedMarket
 from seawall.verify.aave_specified import SpecifiedMarket
-from seawall.verify.aave_v3_contracts import AaveV3Market, Version
+from seawall.verify.aave_v3_contracts import Version
 from seawall.verify.aave_v3_proof import SCENE, WALKERS, open_contracts, specify
 from seawall.verify.aave_walks import Dice, opening, scenario, walk
 from seawall.verify.recordings import record, write_recordings
@@ -56,7 +57,7 @@ def specified(version: Version, users: Sequence[str]) -> SpecifiedMarket:
     return specify(version, users=users, is_synced=version != "v3.0")
 
 
-def _walk(dice: Dice, market: AaveV3Market) -> Iterator[Step]:
+def _walk(dice: Dice, market: DeployedMarket) -> Iterator[Step]:
     yield from opening(SCENE)
     yield from walk(dice, SCENE, market, WALK_STEPS, dict(SCENE.prices))
 

@@ -24,8 +24,9 @@ from seawall.verify.aave_market import (
     compare_states,
     perform,
 )
+from seawall.verify.aave_pool import DeployedMarket
 from seawall.verify.aave_specified import Efficiency, Listing, SpecifiedMarket
-from seawall.verify.aave_v3_contracts import AaveV3Market, Version, deploy_aave_v3
+from seawall.verify.aave_v3_contracts import Version, deploy_aave_v3
 from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
 from seawall.verify.evm import Evm
 from seawall.verify.packages import missing_tools
@@ -204,7 +205,7 @@ class Twins:
 
 def open_contracts(
     version: Version, users: Sequence[str], cache_folder: Path | None = None
-) -> AaveV3Market:
+) -> DeployedMarket:
     """Return a fresh market of ``LISTINGS`` in a fresh EVM.
 
     Raises:

@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -100,6 +101,13 @@ def read_artifact(path: Path) -> Artifact:
     return _to_artifact(
         stored["contractName"], stored["abi"], stored["bytecode"], stored["linkReferences"]
     )
+
+
+@cache
+def find_artifact(folder: Path, name: str) -> Artifact:
+    """Return the contract of a name that a package ships compiled, anywhere below a folder."""
+    (path,) = folder.rglob(f"{name}.json")
+    return read_artifact(path)
 
 
 def gather_sources(
