@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from seawall.errors import ToolError
 from seawall.verify.aave_market import (
-    UNLIMITED,
     Difference,
-    Market,
     Outcome,
     Step,
     compare_outcomes,
@@ -28,8 +25,8 @@ from seawall.verify.aave_v2_contracts import PACKAGE, VERSION, deploy_aave_v2
 from seawall.verify.aave_v3_proof import Tally, describe
 from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
 from seawall.verify.evm import Evm
-from seawall.verify.packages import missing_tools
-from seawall.verify.proof import Proof
+from seawall.verify.proof import Compared, Proof, prove_bytecode
+from seawall.verify.recordings import flatten, to_outcome
 
 START_S = 1_620_000_000  # May 2021
 STEPS_A_WALK = 250
@@ -179,22 +176,15 @@ def prove_aave_v2(
     *, steps: int = 2000, scenarios: int = 1000, seed: int = 0, cache_folder: Path | None = None
 ) -> Proof:
     """Hold the specification to the contracts, in random walks and scenarios."""
-    protocol, against = "Aave v2", f"bytecode of {PACKAGE} {VERSION}"
-    if reason := missing_tools():
-        return Proof(protocol=protocol, against=against, skipped=reason)
-    tally, rng = Tally(), np.random.default_rng(seed)
-    try:
+
+    def compare() -> Compared:
+        tally, rng = Tally(), np.random.default_rng(seed)
         run_walks(tally, steps, rng, cache_folder)
         run_scenarios(tally, scenarios, rng, cache_folder=cache_folder)
-    except ToolError as error:
-        return Proof(protocol=protocol, against=against, skipped=str(error))
-    return Proof(
-        protocol=protocol,
-        against=against,
-        compared=tally.steps,
-        largest_error=tally.largest,
-        detail=tally.first or describe(tally).replace("deficits", "loans without collateral left"),
-    )
+        covered = describe(tally).replace("deficits", "loans without collateral left")
+        return Compared(tally.steps, tally.largest, tally.first or covered)
+
+    return prove_bytecode("Aave v2", f"{PACKAGE} {VERSION}", compare)
 
 
 def record(
@@ -209,7 +199,7 @@ def record(
     for step in steps:
         outcome = perform(market, step)
         rows.append([*step.to_row(), outcome.refused or list(outcome.gives)])
-    return {"users": list(users), "rows": rows, "state": flatten(market)}
+    return {"users": list(users), "rows": rows, "state": flatten(market, keeps_empty=True)}
 
 
 def replay(recording: Mapping[str, Any]) -> list[Difference]:
@@ -217,26 +207,10 @@ def replay(recording: Mapping[str, Any]) -> list[Difference]:
     market = open_specification(recording["users"])
     differences: list[Difference] = []
     for *row, gave in recording["rows"]:
-        expected = Outcome((), gave) if isinstance(gave, str) else Outcome(tuple(gave), None)
-        differences += compare_told(expected, perform(market, Step.from_row(row)))
-    state = flatten(market)
+        found = perform(market, Step.from_row(row))
+        differences += compare_told(to_outcome(gave), found)
+    state = flatten(market, keeps_empty=True)
     for name, number in recording["state"].items():
         if state.get(name, 0) != number:
             differences.append(Difference(name, number, state.get(name, 0)))
     return differences
-
-
-def flatten(market: Market) -> dict[str, int | list[str]]:
-    """Return every number of a market that is not 0, by name; no debt, no health factor."""
-    state: dict[str, int | list[str]] = {}
-    owners = {asset: vars(market.reserve(asset)) for asset in market.symbols}
-    owners |= {user: vars(market.user(user)) for user in market.users}
-    for owner, fields in owners.items():
-        for name, value in fields.items():
-            if isinstance(value, Mapping):
-                state |= {f"{owner}.{name}.{asset}": n for asset, n in value.items() if n}
-            elif isinstance(value, frozenset):
-                state[f"{owner}.{name}"] = sorted(value)
-            elif value not in {0, UNLIMITED}:
-                state[f"{owner}.{name}"] = value
-    return state

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seawall.errors import ToolError
 from seawall.verify.aave_market import (
     Difference,
     Outcome,
@@ -29,8 +28,7 @@ from seawall.verify.aave_specified import Efficiency, Listing, SpecifiedMarket
 from seawall.verify.aave_v3_contracts import Version, deploy_aave_v3
 from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
 from seawall.verify.evm import Evm
-from seawall.verify.packages import missing_tools
-from seawall.verify.proof import Proof
+from seawall.verify.proof import Compared, Proof, prove_bytecode
 
 START_S = 1_700_000_000
 STEPS_A_WALK = 250
@@ -277,23 +275,15 @@ def prove_aave_v3(
     cache_folder: Path | None = None,
 ) -> Proof:
     """Hold the specification of one version to its contracts, in random walks and scenarios."""
-    protocol, against = f"Aave {version}", f"bytecode of {PACKAGES[version]}"
-    if reason := missing_tools():
-        return Proof(protocol=protocol, against=against, skipped=reason)
-    tally, pair = Tally(), Pair(version, version)
-    rng = np.random.default_rng(seed)
-    try:
+
+    def compare() -> Compared:
+        tally, pair = Tally(), Pair(version, version)
+        rng = np.random.default_rng(seed)
         run_walks(tally, pair, steps, rng, cache_folder)
         run_scenarios(tally, pair, scenarios, rng, cache_folder)
-    except ToolError as error:
-        return Proof(protocol=protocol, against=against, skipped=str(error))
-    return Proof(
-        protocol=protocol,
-        against=against,
-        compared=tally.steps,
-        largest_error=tally.largest,
-        detail=tally.first or describe(tally),
-    )
+        return Compared(tally.steps, tally.largest, tally.first or describe(tally))
+
+    return prove_bytecode(f"Aave {version}", PACKAGES[version], compare)
 
 
 def count_caught(

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from seawall.errors import ToolError
 from seawall.venues.lending.fixed import WAD, YEAR_S
 from seawall.venues.lending.morpho import MorphoMarket
 from seawall.verify.evm import Evm
@@ -32,8 +31,7 @@ from seawall.verify.morpho_steps import (
     compare_outcomes,
     compare_states,
 )
-from seawall.verify.packages import missing_tools
-from seawall.verify.proof import Proof
+from seawall.verify.proof import Compared, Proof, prove_bytecode
 
 START_S = 1_700_000_000
 PRICE = 2_000 * 10**24  # 18 decimals of collateral, 6 of the loan
@@ -115,26 +113,21 @@ def prove_morpho(
     *, steps: int = 2_000, scenarios: int = 1_000, seed: int = 0, cache_folder: Path | None = None
 ) -> Proof:
     """Hold the specification to the contract, in random walks and scenarios."""
-    protocol, against = "Morpho Blue", f"bytecode of {PACKAGE} {VERSION}"
-    if reason := missing_tools():
-        return Proof(protocol=protocol, against=against, skipped=reason)
-    rng = np.random.default_rng(seed)
-    try:
+
+    def compare() -> Compared:
+        rng = np.random.default_rng(seed)
         walks = [
             walk(rng, cache_folder, min(STEPS_PER_MARKET, steps - done))
             for done in range(0, steps, STEPS_PER_MARKET)
         ]
         walks += [run_scenario(rng, cache_folder) for _ in range(scenarios)]
-    except ToolError as error:
-        return Proof(protocol=protocol, against=against, skipped=str(error))
-    worst = max((x.worst for x in walks if x.worst), key=lambda x: x.size, default=None)
-    return Proof(
-        protocol=protocol,
-        against=against,
-        compared=sum(len(x.steps) for x in walks),
-        largest_error=worst.size if worst else 0,
-        detail=describe(walks, scenarios) if worst is None else str(worst),
-    )
+        n_steps = sum(len(x.steps) for x in walks)
+        worst = max((x.worst for x in walks if x.worst), key=lambda x: x.size, default=None)
+        if worst is None:
+            return Compared(n_steps, 0, describe(walks, scenarios))
+        return Compared(n_steps, worst.size, str(worst))
+
+    return prove_bytecode("Morpho Blue", f"{PACKAGE} {VERSION}", compare)
 
 
 def describe(walks: Sequence[Twins], scenarios: int) -> str:

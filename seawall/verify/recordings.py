@@ -37,14 +37,22 @@ def replay(market: Market, recording: Mapping[str, Any]) -> list[Difference]:
     for *row, gave, health in recording["rows"]:
         step = Step.from_row(row)
         found, found_health = _answer(market, step)
-        differences += compare_outcomes(_to_outcome(gave), _to_outcome(found))
+        differences += compare_outcomes(to_outcome(gave), to_outcome(found))
         if health != found_health:
             differences.append(Difference(f"{row}: health", health, found_health))
     return differences + _compare_flat(recording["state"], flatten(market))
 
 
-def flatten(market: Market) -> dict[str, int | list[str]]:
-    """Return every number of a market that is not 0, by name; no debt, no health factor."""
+def to_outcome(gave: str | list[int]) -> Outcome:
+    """Return what a row of a recording says that a step gave."""
+    return Outcome((), gave) if isinstance(gave, str) else Outcome(tuple(gave), None)
+
+
+def flatten(market: Market, *, keeps_empty: bool = False) -> dict[str, int | list[str]]:
+    """Return every number of a market that is not 0, by name; no debt, no health factor.
+
+    ``keeps_empty``: sets that have nothing in them are kept too.
+    """
     state: dict[str, int | list[str]] = {}
     owners = {asset: vars(market.reserve(asset)) for asset in market.symbols}
     owners |= {user: vars(market.user(user)) for user in market.users}
@@ -53,7 +61,7 @@ def flatten(market: Market) -> dict[str, int | list[str]]:
             if isinstance(value, Mapping):
                 state |= {f"{owner}.{name}.{asset}": n for asset, n in value.items() if n}
             elif isinstance(value, frozenset):
-                state |= {f"{owner}.{name}": sorted(value)} if value else {}
+                state |= {f"{owner}.{name}": sorted(value)} if value or keeps_empty else {}
             elif value not in {0, UNLIMITED}:
                 state[f"{owner}.{name}"] = value
     return state
@@ -80,10 +88,6 @@ def _answer(market: Market, step: Step) -> tuple[str | list[int], int | None]:
     owner = step.borrower or step.user
     health = market.user(owner).health_wad if owner else UNLIMITED
     return outcome.refused or list(outcome.gives), None if health == UNLIMITED else health
-
-
-def _to_outcome(gave: str | list[int]) -> Outcome:
-    return Outcome((), gave) if isinstance(gave, str) else Outcome(tuple(gave), None)
 
 
 def _compare_flat(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[Difference]:
