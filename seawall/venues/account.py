@@ -122,6 +122,14 @@ class Account:
             self._equity_at_open = self.value(at_open=True)
         return self._equity_at_open
 
+    def frees_no_cash(self, order: VenueOrder) -> bool:
+        """Return whether an order is anything but a target weight below what is held."""
+        weight, bar = order.target_weight, order.book.bar
+        if weight is None or order.is_sized or bar is None:
+            return True
+        aim = weight * self.equity(at_close=False)
+        return abs(aim) >= abs(order.book.held * bar.open)
+
     def move(self, amount: float, time_ms: int, step_ms: int, entries: Sequence[Entry]) -> None:
         """Let cash come in (> 0) or out, as ``entries`` say."""
         self.cash += amount

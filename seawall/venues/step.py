@@ -8,9 +8,7 @@ then each symbol walks the path inside its bar (``path.py``), then what asked fo
 """
 
 from collections.abc import Sequence
-from functools import partial
 
-from seawall.venues.account import Account
 from seawall.venues.at_open import trade_at_open
 from seawall.venues.exchange import Exchange
 from seawall.venues.futures import FuturesAccount
@@ -53,9 +51,7 @@ def _meet(exchange: Exchange, bars: Sequence[tuple[Book, Bar]]) -> None:
     if futures is not None:
         futures.show_open()
     due = [o for o in exchange.orders if o.book.is_moving and o.sent_step_ms < step_ms]
-    first = due
-    if len(due) != 1:
-        first = sorted(due, key=partial(_does_not_free_cash, exchange.account))
+    first = due if len(due) == 1 else sorted(due, key=exchange.account.frees_no_cash)
     for order in first:
         if not order.is_done and not order.is_waiting:
             _meet_open(exchange, order)
@@ -73,14 +69,6 @@ def _meet(exchange: Exchange, bars: Sequence[tuple[Book, Bar]]) -> None:
     if futures is not None:
         _meet_together(exchange, futures, perpetual)
     exchange.orders = [order for order in exchange.orders if not order.is_done]
-
-
-def _does_not_free_cash(account: Account, order: VenueOrder) -> bool:
-    weight, bar = order.target_weight, order.book.bar
-    if weight is None or order.is_sized or bar is None:
-        return True
-    aim = weight * account.equity(at_close=False)
-    return abs(aim) >= abs(order.book.held * bar.open)
 
 
 def _meet_open(exchange: Exchange, order: VenueOrder) -> None:
