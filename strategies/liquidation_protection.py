@@ -3,13 +3,14 @@
 from math import inf
 
 from seawall.action import Action
-from seawall.errors import RecipeError
 from seawall.loan_action import LOAN_ACTIONS, Borrow, Bundle, LoanAction, TargetHealth
 from seawall.loan_strategy import LoanStrategy
 from seawall.loan_view import LoanView
 from seawall.observation import Observation
 from seawall.preview import preview
 from seawall.units import DAY_MS
+
+from ._limits import check_limits
 
 
 class LiquidationProtection(LoanStrategy):
@@ -36,18 +37,7 @@ class LiquidationProtection(LoanStrategy):
     def check_parameters(self) -> None:
         """Raise ``RecipeError`` where a limit makes no sense."""
         super().check_parameters()
-        self.check_numbers("min_reserve", "max_spend", "max_actions_per_day")
-        if not 0 <= self.p.min_reserve < inf:
-            raise RecipeError(
-                f"strategy.min_reserve must be a finite number >= 0, is {self.p.min_reserve}: "
-                "write 0 for none"
-            )
-        for name in ("max_spend", "max_actions_per_day"):
-            if not getattr(self.p, name) > 0:
-                raise RecipeError(
-                    f"strategy.{name} must be > 0, is {getattr(self.p, name)}: leave it out for no "
-                    "limit, or take agents.do_nothing"
-                )
+        check_limits(self)
 
     def permit(self, action: Action, observation: Observation) -> Action | str:
         """Return the action, or the limit that it breaks."""

@@ -14,6 +14,8 @@ from seawall.perpetual_action import AddMargin, TargetLeverage, Transfer
 from seawall.perpetual_view import PerpetualView
 from seawall.units import BPS, DAY_MS, is_perpetual
 
+from ._limits import check_limits
+
 
 class MarginProtection(MarginStrategy):
     """The agent answers actions on the position, or the leverage to aim at; 0.0 closes it.
@@ -55,18 +57,7 @@ class MarginProtection(MarginStrategy):
     def check_parameters(self) -> None:
         """Raise ``RecipeError`` where a limit makes no sense."""
         super().check_parameters()
-        self.check_numbers("min_reserve", "max_spend", "max_actions_per_day")
-        if not 0 <= self.p.min_reserve < inf:
-            raise RecipeError(
-                f"strategy.min_reserve must be a finite number >= 0, is {self.p.min_reserve}: "
-                "write 0 for none"
-            )
-        for name in ("max_spend", "max_actions_per_day"):
-            if not getattr(self.p, name) > 0:
-                raise RecipeError(
-                    f"strategy.{name} must be > 0, is {getattr(self.p, name)}: leave it out for no "
-                    "limit, or take agents.do_nothing"
-                )
+        check_limits(self)
         if not isinstance(self.p.may_increase, bool):
             raise RecipeError(
                 f"strategy.may_increase must be true or false, is {self.p.may_increase!r}"
