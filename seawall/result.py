@@ -13,21 +13,19 @@ from types import NoneType
 
 import pandas as pd
 
-from seawall.errors import ResultError
 from seawall.journal import JournalEntry, chain
 from seawall.metrics import UNCHARGED, Metrics
 from seawall.recipe import Recipe
 from seawall.result_folder import (
-    DAMAGE,
     Layout,
     as_text,
     as_texts,
     check_columns,
     check_curves,
-    in_one_line,
     read_summary,
     read_tables,
     read_values,
+    telling_damage,
     to_plain,
     write_folder,
 )
@@ -180,7 +178,7 @@ class Result:
         Raises:
             ResultError: there is none, it is damaged, or another version wrote it.
         """
-        try:
+        with telling_damage(folder, "run its recipe again"):
             stored = read_summary(folder, LAYOUT, schema=SCHEMA)
             tables = read_tables(folder, LAYOUT)
             tables["journal"] = tables["journal"].drop(columns=HASH, errors="ignore")
@@ -214,10 +212,6 @@ class Result:
                 other=None,
                 **tables,
             )
-        except DAMAGE as error:
-            raise ResultError(
-                f"{folder} is damaged ({in_one_line(error)}): run its recipe again"
-            ) from None
 
     def summary(self) -> dict[str, object]:
         """Return everything but the tables as plain JSON-able values; nan is ``None``."""

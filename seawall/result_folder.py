@@ -7,7 +7,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType
@@ -43,7 +44,7 @@ class Layout:
 
 
 # What reading a damaged folder can raise; each is told in one line.
-DAMAGE = (
+_DAMAGE = (
     OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, RecipeError,
 )  # fmt: skip
 
@@ -147,6 +148,19 @@ def read_summary(folder: Path, layout: Layout, *, schema: int) -> dict[str, Any]
             "run it again"
         )
     return stored
+
+
+@contextmanager
+def telling_damage(folder: Path, remedy: str) -> Iterator[None]:
+    """Say in one line what reading a damaged folder raises, and what to do.
+
+    Raises:
+        ResultError: it is damaged.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ResultError(f"{folder} is damaged ({in_one_line(error)}): {remedy}") from None
 
 
 def read_tables(folder: Path, layout: Layout) -> dict[str, pd.DataFrame]:

@@ -13,20 +13,18 @@ import pandas as pd
 from seawall.analysis.notebook import notebook_table
 from seawall.analysis.numbers import COUNT, RATIO, SIGNED, TENTH, write_number, write_points
 from seawall.analysis.statistics import Difference
-from seawall.errors import ResultError
 from seawall.metrics import UNCHARGED, Metrics
 from seawall.recipe import Recipe
 from seawall.result_folder import (
-    DAMAGE,
     Layout,
     as_text,
     as_texts,
     check_columns,
     check_curves,
-    in_one_line,
     read_summary,
     read_tables,
     read_values,
+    telling_damage,
     to_plain,
     write_folder,
 )
@@ -224,7 +222,7 @@ class Comparison:
         Raises:
             ResultError: there is none, it is damaged, or another version wrote it.
         """
-        try:
+        with telling_damage(folder, "compare the agents again"):
             stored = read_summary(folder, LAYOUT, schema=SCHEMA)
             tables = read_tables(folder, LAYOUT)
             standings = tuple(_to_standing(standing) for standing in stored["standings"])
@@ -238,10 +236,6 @@ class Comparison:
                 data=as_texts(stored["data"]),
                 **tables,
             )
-        except DAMAGE as error:
-            raise ResultError(
-                f"{folder} is damaged ({in_one_line(error)}): compare the agents again"
-            ) from None
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks; every text in it is escaped."""

@@ -18,15 +18,14 @@ from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, TENTH, write_number
 from seawall.errors import ResultError
 from seawall.recipe import Recipe
 from seawall.result_folder import (
-    DAMAGE,
     Layout,
     as_text,
     as_texts,
     check_columns,
-    in_one_line,
     read_summary,
     read_tables,
     read_values,
+    telling_damage,
     to_plain,
     write_folder,
 )
@@ -305,7 +304,7 @@ class League:
         Raises:
             ResultError: there is none, it is damaged, or another version wrote it.
         """
-        try:
+        with telling_damage(folder, "compare the agents again"):
             stored = read_summary(folder, LAYOUT, schema=SCHEMA)
             tables = read_tables(folder, LAYOUT)
             check_columns("cells", tables["cells"], numbers=_CELLS)
@@ -321,10 +320,6 @@ class League:
                 data=as_texts(stored["data"]),
                 **tables,
             )
-        except DAMAGE as error:
-            raise ResultError(
-                f"{folder} is damaged ({in_one_line(error)}): compare the agents again"
-            ) from None
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks; every text in it is escaped."""
