@@ -17,11 +17,10 @@ import pandas as pd
 
 from seawall.analysis.chance import N_RANDOM, Chance, match, play
 from seawall.analysis.comparison import Comparison, Pair, Standing
-from seawall.analysis.contender import Contender, to_contender
+from seawall.analysis.contender import Contender, check_agent, to_contenders
 from seawall.analysis.figures import to_ms
 from seawall.analysis.guarded import WORDS, kind_of
 from seawall.analysis.statistics import difference, percentile_among, period_ends, share_of_chance
-from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_and_count
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import RecipeError, SeawallError
@@ -85,7 +84,7 @@ def compare(
         )
     contenders = with_always(agents)
     for contender in contenders:
-        _check(contender, recipe)
+        check_agent(contender.recipe(recipe))
     world = build_world(recipe, catalog or Catalog(), offline=offline, on_fetch=on_fetch)
     course = _Course()
     for place, contender in enumerate(contenders):
@@ -97,24 +96,7 @@ def compare(
 
 def with_always(agents: Sequence[str]) -> list[Contender]:
     """Return the contenders, cash and buy-and-hold first; one that is named twice runs once."""
-    found: dict[str, Contender] = {}
-    for text in (*ALWAYS, *agents):
-        contender = to_contender(text)
-        found.setdefault(contender.name, contender)
-    return list(found.values())
-
-
-def _check(contender: Contender, recipe: Recipe) -> None:
-    """Raise what is wrong with an agent's name or parameters before anything runs."""
-    own = contender.recipe(recipe)
-    find_strategy(own)
-    # What else its constructor raises is the agent's own failure, and fails its row alone.
-    try:
-        make_agent(own)
-    except SeawallError:
-        raise
-    except (Exception, SystemExit):  # noqa: BLE001 - an agent is somebody else's code
-        return
+    return to_contenders((*ALWAYS, *agents))
 
 
 def _run_one(

@@ -2,10 +2,11 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from seawall.errors import RecipeError
+from seawall.engine.components import find_strategy, make_agent
+from seawall.errors import RecipeError, SeawallError
 from seawall.recipe import Recipe
 
 _KIND = "agents."
@@ -62,6 +63,31 @@ def to_contender(text: str) -> Contender:
             f"the settings of {text!r} are not TOML ({error}): write sma_cross{{fast=10}}"
         ) from None
     return Contender(file=file, given=given)
+
+
+def to_contenders(texts: Iterable[str]) -> list[Contender]:
+    """Return the agents that texts name, in order; one that is named twice stands there once.
+
+    Raises:
+        RecipeError: see ``to_contender``.
+    """
+    found: dict[str, Contender] = {}
+    for text in texts:
+        contender = to_contender(text)
+        found.setdefault(contender.name, contender)
+    return list(found.values())
+
+
+def check_agent(recipe: Recipe) -> None:
+    """Raise what is wrong with the name or the parameters of a recipe's agent before it runs."""
+    find_strategy(recipe)
+    # What else its constructor raises is the agent's own failure, and fails what is its own alone.
+    try:
+        make_agent(recipe)
+    except SeawallError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - an agent is somebody else's code
+        return
 
 
 def split_names(text: str) -> list[str]:

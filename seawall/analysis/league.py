@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from seawall.analysis.bounds import AnyJudgement, Best, find_bests, judge_any
-from seawall.analysis.contender import Contender, to_contender
+from seawall.analysis.contender import Contender, check_agent, to_contender, to_contenders
 from seawall.analysis.figures import to_ms
 from seawall.analysis.guarded import guarded_symbol, kind_of
 from seawall.analysis.judgement import (
@@ -40,7 +40,6 @@ from seawall.analysis.league_table import (
     Spell,
 )
 from seawall.analysis.statistics import difference, period_ends
-from seawall.engine.components import find_strategy, make_agent
 from seawall.engine.run import run_and_count, run_in
 from seawall.engine.world import ReportFetch, World, build_world
 from seawall.errors import RecipeError, SeawallError
@@ -99,7 +98,7 @@ def league(
     contenders = with_untouched(agents)
     for recipe in windows.values():
         for contender in contenders:
-            _check(contender.recipe(recipe))
+            check_agent(contender.recipe(recipe))
     course, place = _Course(), catalog or Catalog()
     total = len(windows) * (len(contenders) + 1)
     for number, (window, recipe) in enumerate(windows.items()):
@@ -124,13 +123,8 @@ def judge_alone(
 
 def with_untouched(agents: Sequence[str]) -> list[Contender]:
     """Return the contenders, do-nothing first; one that is named twice runs once."""
-    found: dict[str, Contender] = {}
-    for text in (UNTOUCHED, *agents):
-        contender = to_contender(text)
-        if contender.file == HINDSIGHT:
-            continue  # it is always there, and no agent
-        found.setdefault(contender.name, contender)
-    return list(found.values())
+    named = to_contenders((UNTOUCHED, *agents))
+    return [one for one in named if one.file != HINDSIGHT]  # it is always there, and no agent
 
 
 def _to_windows(recipes: Sequence[Recipe | str | Path]) -> dict[str, Recipe]:
@@ -155,18 +149,6 @@ def _to_windows(recipes: Sequence[Recipe | str | Path]) -> dict[str, Recipe]:
     if not found:
         raise RecipeError("a league needs at least one recipe, has none: name one of backtests/")
     return found
-
-
-def _check(recipe: Recipe) -> None:
-    """Raise what is wrong with an agent's name or parameters before anything runs."""
-    find_strategy(recipe)
-    # What else its constructor raises is the agent's own failure, and fails its rows alone.
-    try:
-        make_agent(recipe)
-    except SeawallError:
-        raise
-    except (Exception, SystemExit):  # noqa: BLE001 - an agent is somebody else's code
-        return
 
 
 def _part(progress: Advance | None, first: int, total: int) -> Callable[[int], None]:
