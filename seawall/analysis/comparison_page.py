@@ -33,6 +33,7 @@ from seawall.analysis.page import (
     plot_html,
     plot_text,
     scale_tools,
+    scroll_table,
 )
 from seawall.analysis.panels import METRIC_ROWS, frame_html, window_text
 from seawall.analysis.statistics import Difference
@@ -136,10 +137,7 @@ def _standings_panel(comparison: Comparison, colors: Mapping[str, str]) -> Panel
     heads = "".join(f'<th class="{css}">{escape(title)}</th>' for title, css in _HEADS)
     scale = _whisker_scale(comparison)
     rows = "".join(_row(s, comparison, colors, scale) for s in comparison.standings)
-    body = (
-        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    body = scroll_table(heads, rows)
     note = " ".join(note for note in comparison.notes if "failed:" not in note)
     return Panel(id="standings", title="Standings", body=body, note=note)
 
@@ -372,10 +370,7 @@ def _metrics_panel(comparison: Comparison) -> Panel:
             f'<td class="num">{write_number(found[key], form)}</td>' for found in values.values()
         )
         rows.append(f'<tr><th title="{escape(convention)}">{escape(title)}</th>{cells}</tr>')
-    body = (
-        f'<div class="scroll"><table class="metrics"><thead><tr><th>Metric</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    body = scroll_table(f"<th>Metric</th>{heads}", "".join(rows), "metrics")
     note = (
         "Simple returns from bar to bar, a year of 365 days, ddof 1, risk-free rate 0; times are "
         "UTC. Hold the pointer over a name for its definition."

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from seawall.analysis.judgement import Judgement, MarginProtection, P, Price, Protection
 from seawall.analysis.numbers import COUNT, PERCENT, SIGNED, Form, tone, with_minus, write_number
-from seawall.analysis.page import Figure, Panel, card, escape, plot_html, plot_text
+from seawall.analysis.page import Figure, Panel, card, escape, plot_html, plot_text, scroll_table
 
 MIN_SHOWN = 0.005  # parts below half a cent are left out of the drawing
 PART_NAMES: Mapping[str, str] = {
@@ -60,11 +60,8 @@ def measures_panel(
         why = f'<td class="why">{escape(convention)}</td>'
         lines.append(f"<tr><th>{escape(name)}</th>{cells}{why}</tr>")
     heads = "".join(f'<th class="num">{escape(name)}</th>' for name, _ in columns)
-    body = (
-        f'<div class="scroll"><table class="metrics"><thead><tr><th>Measure</th>{heads}'
-        f'<th class="why">How it is defined</th></tr></thead><tbody>{"".join(lines)}</tbody>'
-        "</table></div>"
-    )
+    titles = f'<th>Measure</th>{heads}<th class="why">How it is defined</th>'
+    body = scroll_table(titles, "".join(lines), "metrics")
     note = (
         "Worse and better: two runs, in which all that a bar does not tell goes against the "
         "account, and its way."
@@ -137,10 +134,7 @@ def parts_html(
     )
     first, *rest = heads
     titles = "".join(f'<th class="num">{escape(title)}</th>' for title in rest)
-    return (
-        f'<div class="scroll"><table class="metrics"><thead><tr><th>{escape(first)}</th>{titles}'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return scroll_table(f"<th>{escape(first)}</th>{titles}", rows, "metrics")
 
 
 def _signed(value: float) -> str:

@@ -34,6 +34,7 @@ from seawall.analysis.page import (
     escape,
     plot_html,
     plot_text,
+    scroll_table,
 )
 
 MAX_LABELS = 6  # in the head of the page; the panel of windows has them all
@@ -135,10 +136,7 @@ def _table_panel(league: League, colors: Mapping[str, str]) -> Panel:
     named = (*_HEADS, (WORDS[league.kind].head, "num"))
     heads = "".join(f'<th class="{css}">{escape(title)}</th>' for title, css in named)
     rows = "".join(_row(league, name, colors[name]) for name in league.agents)
-    body = (
-        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    body = scroll_table(heads, rows)
     note = " ".join(note for note in league.notes if " failed in " not in note)
     return Panel(id="league", title="League", body=body, note=note)
 
@@ -179,10 +177,7 @@ def _map_panel(league: League) -> Panel:
     for spell in league.spells:
         cells = "".join(_map_cell(league, spell.name, name) for name in agents)
         rows.append(f"<tr><th>{escape(spell.name)}</th>{cells}</tr>")
-    body = (
-        f'<div class="scroll"><table class="heat map"><thead><tr><th></th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    body = scroll_table(f"<th></th>{heads}", "".join(rows), "heat map")
     note = (
         f"{words.safety} in each window, bars resolved for the worse; {words.limit}, the number "
         "behind it says how often. Hold the pointer over a cell for the other way to resolve bars."
@@ -286,11 +281,10 @@ def _equity_panel(league: League) -> Panel:
         + "</tr>"
         for row in rows
     )
-    table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody>'
     return Panel(
         id="finals",
         title="Final equity",
-        body=f"{table}</table></div>",
+        body=scroll_table(heads, body),
         note=f"{league.money}, bars resolved for the worse; in brackets how often a liquidation "
         "struck.",
     )
@@ -345,10 +339,7 @@ def _windows_panel(league: League) -> Panel:
         f'<th class="num">Hindsight, {escape(league.money)}</th>'
         '<th class="num">It trades</th><th class="prose">To be said beside its numbers</th>'
     )
-    body = (
-        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>'
-        "</table></div>"
-    )
+    body = scroll_table(heads, rows)
     return Panel(id="windows", title="Windows", body=body)
 
 

@@ -213,6 +213,15 @@ def scale_tools(figure: Figure) -> str:
     )
 
 
+def scroll_table(heads: str, rows: str, css: str = "") -> str:
+    """Return a table that is scrolled where it is too wide; its cells are safe HTML already."""
+    kind = f' class="{css}"' if css else ""
+    return (
+        f'<div class="scroll"><table{kind}><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
 def table_html(table: Table) -> str:
     """Return the frame of a searchable table; its rows are drawn from the data block."""
     heads = "".join(

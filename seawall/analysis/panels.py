@@ -29,6 +29,7 @@ from seawall.analysis.page import (
     escape,
     plot_html,
     scale_tools,
+    scroll_table,
     table_html,
 )
 from seawall.analysis.toml import to_toml
@@ -87,16 +88,15 @@ def metrics_panel(metrics: Metrics, benchmark: Metrics, names: tuple[str, str]) 
             for v in (own[key], other[key])
         )
         rows.append(f'<tr><th>{title}</th>{cells}<td class="why">{escape(convention)}</td></tr>')
-    body = (
-        '<div class="scroll"><table class="metrics"><thead><tr><th>Metric</th>'
-        f'<th class="num">{escape(names[0])}</th><th class="num">{escape(names[1])}</th>'
-        f'<th class="why">How it is defined</th></tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div>"
+    heads = (
+        f'<th>Metric</th><th class="num">{escape(names[0])}</th>'
+        f'<th class="num">{escape(names[1])}</th><th class="why">How it is defined</th>'
     )
     note = (
         "Simple returns from bar to bar, a year of 365 days, ddof 1, risk-free rate 0. "
         f"Annualised with {metrics.periods_per_year:,.6g} bars a year."
     )
+    body = scroll_table(heads, "".join(rows), "metrics")
     return Panel(id="metrics", title="Metrics", body=body, note=note)
 
 
@@ -127,10 +127,7 @@ def monthly_html(equity: "pd.Series[float]") -> str:
             f"<tr><th>{year}</th>{cells}"
             f'<td class="year {tone(total)}">{_short_percent(total)}</td></tr>'
         )
-    return (
-        f'<div class="scroll"><table class="heat"><thead><tr><th></th>{heads}<th>Year</th></tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return scroll_table(f"<th></th>{heads}<th>Year</th>", "".join(rows), "heat")
 
 
 def _heat_cell(value: float | None, scale: float) -> str:
@@ -243,8 +240,7 @@ def frame_html(frame: pd.DataFrame) -> str:
         + "</tr>"
         for row in table.rows
     )
-    head = f"<thead><tr>{heads}</tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
+    return scroll_table(heads, rows)
 
 
 def _css(column: Column) -> str:

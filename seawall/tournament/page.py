@@ -20,6 +20,7 @@ from seawall.analysis.page import (
     plot_html,
     plot_text,
     scale_tools,
+    scroll_table,
     write_page,
 )
 from seawall.market.series import FloatArray
@@ -150,10 +151,7 @@ def _table(rows: Rows, colors: Mapping[str, str]) -> str:
         + "</tr>"
         for row in lines
     )
-    return (
-        f'<div class="scroll"><table class="full"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return scroll_table(heads, body, "full")
 
 
 def _cell(name: str, text: str, css: str, colors: Mapping[str, str]) -> str:
@@ -250,10 +248,7 @@ def _map_panel(standings: Standings) -> Panel:
         best = max(marks, default=math.nan)
         cells = "".join(_map_cell(stage.returns.get(name), best) for name in names)
         rows.append(f"<tr><th>{escape(stage.name)}</th>{cells}</tr>")
-    body = (
-        f'<div class="scroll"><table class="heat map"><thead><tr><th></th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    body = scroll_table(f"<th></th>{heads}", "".join(rows), "heat map")
     note = "Total return; the colour says how far above or below the best benchmark of the window."
     return Panel(id="map", title="Return by window and agent", body=body, note=note)
 
