@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seawall.verify.aave_market import Step
+from seawall.verify.aave_twins import Tally
 from seawall.verify.aave_v2_proof import prove_aave_v2, record, run_scenarios
-from seawall.verify.aave_v3_proof import Tally
 from seawall.verify.packages import missing_tools
 
 REASON = missing_tools()

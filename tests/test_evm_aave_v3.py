@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from seawall.errors import ToolError
+from seawall.verify.aave_twins import Tally
 from seawall.verify.aave_v3_contracts import Version
 from seawall.verify.aave_v3_golden import answer_again
 from seawall.verify.aave_v3_proof import (
     Pair,
-    Tally,
     count_caught,
     open_contracts,
     prove_aave_v3,

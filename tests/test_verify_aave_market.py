@@ -12,7 +12,8 @@ from seawall.verify.aave_market import (
     perform,
 )
 from seawall.verify.aave_specified import SpecifiedMarket
-from seawall.verify.aave_v3_proof import PARTIES, SCENE, Tally, specify
+from seawall.verify.aave_twins import Tally
+from seawall.verify.aave_v3_proof import PARTIES, SCENE, specify
 from seawall.verify.aave_walks import Dice, opening, scenario, walk, worth
 
 WALKERS = (*SCENE.actors, SCENE.liquidator)

@@ -16,21 +16,18 @@ from seawall.verify.aave_market import (
     Outcome,
     Step,
     compare_outcomes,
-    compare_states,
     perform,
 )
 from seawall.verify.aave_pool import DeployedMarket
 from seawall.verify.aave_specified import UNDERFLOW, Efficiency, Listing, SpecifiedMarket
+from seawall.verify.aave_twins import STEPS_A_WALK, Tally, Twins, describe, sink_loans
 from seawall.verify.aave_v2_contracts import PACKAGE, VERSION, deploy_aave_v2
-from seawall.verify.aave_v3_proof import Tally, describe
-from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
+from seawall.verify.aave_walks import Dice, Scene, opening, walk
 from seawall.verify.evm import Evm
 from seawall.verify.proof import Compared, Proof, prove_bytecode
 from seawall.verify.recordings import flatten, to_outcome
 
 START_S = 1_620_000_000  # May 2021
-STEPS_A_WALK = 250
-SCENARIOS_A_MARKET = 125
 
 
 def _listed(
@@ -82,36 +79,18 @@ SCENARIO_USERS = (SCENE.provider, SCENE.borrower, SCENE.liquidator)
 _NO_EMODE = Efficiency(ltv_bps=0, threshold_bps=0, bonus_bps=0)
 
 
-class Twins:
-    """The contracts and the specification of one market, performing the same steps.
+def open_twins(users: Sequence[str], rules: str = "v2", cache_folder: Path | None = None) -> Twins:
+    """Return the contracts and the specification of a fresh market.
 
-    ``steps``: what was performed so far.
+    Raises:
+        ToolError: the contracts cannot be fetched on this machine.
     """
-
-    def __init__(
-        self, users: Sequence[str], rules: str = "v2", cache_folder: Path | None = None
-    ) -> None:
-        self.contracts = open_contracts(users, cache_folder)
-        self.specification = open_specification(users, rules)
-        self.steps: list[Step] = []
-
-    def follow(self, steps: Iterable[Step], tally: Tally) -> bool:
-        """Perform steps until the two differ; return whether they never did."""
-        return all(self._do(step, tally) for step in steps if step.verb != "set_emode")
-
-    def has_bad_debt(self) -> bool:
-        """Return whether the borrower owes and has nothing left; version 2 leaves it standing."""
-        state = self.contracts.user(SCENE.borrower)
-        return state.debt_base > 0 and not any(state.collateral.values())
-
-    def _do(self, step: Step, tally: Tally) -> bool:
-        self.steps.append(step)
-        theirs, ours = perform(self.contracts, step), perform(self.specification, step)
-        return tally.note(step, theirs, self._differences(theirs, ours))
-
-    def _differences(self, theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
-        yield from compare_told(theirs, ours)
-        yield from compare_states(self.contracts, self.specification)
+    return Twins(
+        open_contracts(users, cache_folder),
+        open_specification(users, rules),
+        compare=compare_told,
+        leaves_out=("set_emode",),
+    )
 
 
 def compare_told(theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
@@ -142,7 +121,8 @@ def run_walks(
 ) -> None:
     """Walk markets until so many steps are done, a fresh one every ``STEPS_A_WALK``."""
     for done in range(0, steps, STEPS_A_WALK):
-        twins, prices = Twins(WALK_USERS, cache_folder=cache_folder), dict(SCENE.prices)
+        twins = open_twins(WALK_USERS, cache_folder=cache_folder)
+        prices = dict(SCENE.prices)
         twins.follow(opening(SCENE), tally)
         count = min(steps - done, STEPS_A_WALK)
         path = walk(Dice(rng), SCENE, twins.contracts, count, prices)
@@ -157,19 +137,21 @@ def run_scenarios(
     rules: str = "v2",
     cache_folder: Path | None = None,
 ) -> None:
-    """Sink loans one after the other, each in the same market as if there had been no other."""
-    for done in range(0, scenarios, SCENARIOS_A_MARKET):
-        twins = Twins(SCENARIO_USERS, rules, cache_folder)
-        twins.follow(opening(SCENE), Tally())
-        kept = twins.specification.keep()
-        for _ in range(min(scenarios - done, SCENARIOS_A_MARKET)):
-            point = twins.contracts.evm.snapshot()
-            twins.specification.restore(kept)
-            tally.scenarios += 1
-            path = scenario(Dice(rng), SCENE, twins.contracts, dict(SCENE.prices))
-            tally.diverged += not twins.follow(path, tally)
-            tally.bad_debts += twins.has_bad_debt()
-            twins.contracts.evm.revert(point)
+    """Sink loans one after the other, see ``sink_loans``."""
+    sink_loans(
+        lambda: open_twins(SCENARIO_USERS, rules, cache_folder),
+        tally,
+        scenarios,
+        scene=SCENE,
+        rng=rng,
+        bad_debts=_has_bad_debt,
+    )
+
+
+def _has_bad_debt(contracts: DeployedMarket) -> bool:
+    """Return whether the borrower owes and has nothing left; version 2 leaves it standing."""
+    state = contracts.user(SCENE.borrower)
+    return state.debt_base > 0 and not any(state.collateral.values())
 
 
 def prove_aave_v2(

@@ -3,36 +3,24 @@
 Two kinds of evidence. A walk is a long life of one market: several users supply, borrow, repay,
 withdraw, liquidate each other, change e-mode and collateral, while time and prices jump. A
 scenario is one loan that sinks and is liquidated up to three times. After every step the whole of
-both markets is compared: indices, rates, balances, shares, flags, account data, the treasury's fee,
-the deficit; and of every step what it gave, or by which rule it was refused.
+both markets is compared (``aave_twins``).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from seawall.verify.aave_market import (
-    Difference,
-    Outcome,
-    Step,
-    compare_outcomes,
-    compare_states,
-    perform,
-)
 from seawall.verify.aave_pool import DeployedMarket
 from seawall.verify.aave_specified import Efficiency, Listing, SpecifiedMarket
+from seawall.verify.aave_twins import STEPS_A_WALK, Tally, Twins, describe, sink_loans
 from seawall.verify.aave_v3_contracts import Version, deploy_aave_v3
-from seawall.verify.aave_walks import Dice, Scene, opening, scenario, walk
+from seawall.verify.aave_walks import Dice, Scene, opening, walk
 from seawall.verify.evm import Evm
 from seawall.verify.proof import Compared, Proof, prove_bytecode
 
 START_S = 1_700_000_000
-STEPS_A_WALK = 250
-SCENARIOS_A_MARKET = 125
 PACKAGES: Mapping[Version, str] = {
     "v3.0": "@aave/core-v3 1.19.3",
     "v3.6": "@aave-dao/aave-v3-origin 3.6.0",
@@ -148,57 +136,16 @@ class Pair(NamedTuple):
     rules: str
 
 
-@dataclass
-class Tally:
-    """What was compared, and where the two differed."""
+def open_twins(pair: Pair, users: Sequence[str], cache_folder: Path | None = None) -> Twins:
+    """Return the contracts and the specification of a fresh market.
 
-    steps: int = 0
-    scenarios: int = 0
-    diverged: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
-    liquidations: int = 0
-    bad_debts: int = 0
-    largest: int = 0
-    first: str = ""
-
-    def note(self, step: Step, outcome: Outcome, differences: Iterable[Difference]) -> bool:
-        """Count one step that both markets have done; return whether they still agree."""
-        self.steps += 1
-        if outcome.refused:
-            self.refusals[outcome.refused] += 1
-        elif step.verb == "liquidate":
-            self.liquidations += 1
-        found = list(differences)
-        if found and not self.first:
-            where = "; ".join(f"{x.where}: {x.expected} is {x.found}" for x in found[:3])
-            self.first = f"{step.to_row()}: {where}"
-        self.largest = max([self.largest, *(x.size for x in found)])
-        return not found
-
-
-class Twins:
-    """The contracts and the specification of one market, performing the same steps."""
-
-    def __init__(self, pair: Pair, users: Sequence[str], cache_folder: Path | None = None) -> None:
-        self.contracts = open_contracts(pair.contracts, users, cache_folder)
-        self.specification = specify(pair.rules, users=users, is_synced=pair.contracts != "v3.0")
-
-    def do(self, step: Step, tally: Tally) -> bool:
-        """Perform a step on both and compare all there is; return whether they agree."""
-        theirs, ours = perform(self.contracts, step), perform(self.specification, step)
-        return tally.note(step, theirs, self._differences(theirs, ours))
-
-    def follow(self, steps: Iterable[Step], tally: Tally) -> bool:
-        """Perform steps until the two differ; return whether they never did."""
-        return all(self.do(step, tally) for step in steps)
-
-    def deficits(self) -> int:
-        """Return how many reserves have a deficit, by the contracts."""
-        return sum(bool(self.contracts.reserve(asset).deficit) for asset in self.contracts.symbols)
-
-    def _differences(self, theirs: Outcome, ours: Outcome) -> Iterator[Difference]:
-        yield from compare_outcomes(theirs, ours)
-        yield from compare_states(self.contracts, self.specification)
+    Raises:
+        ToolError: the contracts cannot be had on this machine.
+    """
+    return Twins(
+        open_contracts(pair.contracts, users, cache_folder),
+        specify(pair.rules, users=users, is_synced=pair.contracts != "v3.0"),
+    )
 
 
 def open_contracts(
@@ -232,13 +179,13 @@ def run_walks(
     """Walk markets until so many steps are done, a fresh one every ``STEPS_A_WALK``."""
     left = steps
     while left > 0:
-        twins, prices = Twins(pair, WALKERS, cache_folder), dict(SCENE.prices)
+        twins, prices = open_twins(pair, WALKERS, cache_folder), dict(SCENE.prices)
         agree = twins.follow(opening(SCENE), tally)
         count = min(left, STEPS_A_WALK)
         left -= count
         path = walk(Dice(rng), SCENE, twins.contracts, count, prices)
         tally.diverged += not (agree and twins.follow(path, tally))
-        tally.bad_debts += twins.deficits()
+        tally.bad_debts += _count_deficits(twins.contracts)
 
 
 def run_scenarios(
@@ -248,22 +195,20 @@ def run_scenarios(
     rng: np.random.Generator,
     cache_folder: Path | None = None,
 ) -> None:
-    """Sink loans one after the other, each in the same market as if there had been no other."""
-    left = scenarios
-    while left > 0:
-        twins = Twins(pair, PARTIES, cache_folder)
-        twins.follow(opening(SCENE), Tally())
-        count = min(left, SCENARIOS_A_MARKET)
-        left -= count
-        kept = twins.specification.keep()
-        for _ in range(count):
-            point = twins.contracts.evm.snapshot()
-            twins.specification.restore(kept)
-            tally.scenarios += 1
-            path = scenario(Dice(rng), SCENE, twins.contracts, dict(SCENE.prices))
-            tally.diverged += not twins.follow(path, tally)
-            tally.bad_debts += twins.deficits()
-            twins.contracts.evm.revert(point)
+    """Sink loans one after the other, see ``sink_loans``."""
+    sink_loans(
+        lambda: open_twins(pair, PARTIES, cache_folder),
+        tally,
+        scenarios,
+        scene=SCENE,
+        rng=rng,
+        bad_debts=_count_deficits,
+    )
+
+
+def _count_deficits(contracts: DeployedMarket) -> int:
+    """Return how many reserves have a deficit."""
+    return sum(bool(contracts.reserve(asset).deficit) for asset in contracts.symbols)
 
 
 def prove_aave_v3(
@@ -296,12 +241,3 @@ def count_caught(
     tally = Tally()
     run_scenarios(tally, pair, scenarios, np.random.default_rng(seed), cache_folder)
     return tally.diverged
-
-
-def describe(tally: Tally) -> str:
-    """Return what a comparison has covered, in one line."""
-    refusals = ", ".join(f"{name} {count}" for name, count in tally.refusals.most_common())
-    return (
-        f"{tally.scenarios} scenarios, {tally.liquidations} liquidations, "
-        f"{tally.bad_debts} deficits; refused alike: {refusals or 'none'}"
-    )
