@@ -72,10 +72,13 @@ def test_the_status_of_an_ended_session(folder: Path, seawall: Cli) -> None:
 
 
 def test_the_switch_is_pressed_and_released(folder: Path, seawall: Cli) -> None:
-    """``stop --flatten`` leaves it on until it is taken back; a plain stop does not."""
+    """``stop --flatten`` leaves it on until it is taken back; a plain stop does not. The session
+    has ended with coin: nothing is sold, and it says what to do.
+    """  # noqa: D205 - one sentence, over two lines
     code, _, err = seawall("paper", "stop", str(folder), "--flatten")
-    assert (code, (folder / SWITCH).read_text()) == (0, "flatten\n")
-    assert "it has ended" in err
+    assert (code, (folder / SWITCH).read_text()) == (11, "flatten\n")
+    assert "it has ended and as last known it has left" in err
+    assert f"--release {folder}, start it again" in " ".join(err.split())
     assert dict(rows(read_status(folder)))["kill switch"].startswith("flatten;")
     seawall("paper", "stop", str(folder), "--release")
     assert not (folder / SWITCH).exists()

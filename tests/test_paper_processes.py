@@ -103,6 +103,37 @@ def test_two_sessions_start_stop_and_start_again_while_they_are_looked_at(
         assert SECRET.encode() not in file.read_bytes()
 
 
+def test_a_killed_session_is_flattened_by_the_stop_itself(processes: Processes) -> None:
+    """Killed with coin: ``stop --flatten`` sells it and says so; without an exchange it fails."""
+    account = f"{KEY}:{SECRET}:USDT=10000"
+    server = processes.start(
+        "sandbox", "--port", "0", "--speed", "60", "--json", "--account", account
+    )
+    on = ("--exchange", f"local:{_read_json(server)['url']}")
+    folder = processes.folder / "killed"
+    recipe = RECIPE.replace("sma_cross", "buy_and_hold").partition("fast")[0]
+    (processes.folder / "recipe.toml").write_text(recipe)
+    first = processes.start("paper", "recipe.toml", "--sandbox", *on, "--out", str(folder))
+    _wait_for(processes, folder, 3)
+    first.kill()
+    first.wait(20)
+    assert first.stdout is not None
+    first.stdout.close()
+    (holding,) = read_status(folder).holdings.values()
+    assert holding > 0.1
+    processes.running[1] = server  # one that was killed is no failure
+    _run(processes, "paper", "stop", str(folder), "--flatten")
+    said = processes.said(len(processes.running) - 1).read_text()
+    assert "it is done now: sold: sell" in said
+    assert abs(read_status(folder).holdings["ETH/USDT"]) < 0.001
+    _run(processes, "paper", "stop", str(folder), "--release")
+    server.terminate()
+    server.wait(20)
+    failed = processes.start("paper", "stop", str(folder), "--flatten")
+    assert failed.wait(PATIENCE) == 11
+    assert "flatten is not done" in processes.said(len(processes.running) - 1).read_text()
+
+
 def _wait_for(processes: Processes, folder: Path, n: int) -> None:
     """Look at a session, from before it begins, until it has decided ``n`` times."""
     end = time.monotonic() + PATIENCE

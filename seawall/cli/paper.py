@@ -17,6 +17,7 @@ from seawall.cli.options import AsJson, RecipeName, Settings
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
+    from seawall.paper.kill_switch import Order
     from seawall.paper.limits import Limits
     from seawall.paper.parity import DecisionPair, FillPair, Parity
     from seawall.paper.parity_events import EventPair
@@ -132,10 +133,18 @@ def stop(
     release: Annotated[
         bool, typer.Option("--release", help="Take the switch back, so that it may begin again.")
     ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="If nothing runs: take the exchange's side.")
+    ] = False,
+    keys: Annotated[Path | None, typer.Option(help="If nothing runs: the file of keys.")] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long to wait for the end.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Press the kill switch of a session, and wait until it has ended."""
+    """Press the kill switch of a session, and wait until it has ended.
+
+    Where nothing runs, --cancel and --flatten are carried out here, in a sandbox.
+    """
+    from seawall.cli.stopping import describe_left, find_told, finish_here
     from seawall.paper.kill_switch import KillSwitch
     from seawall.paper.places import SWITCH
     from seawall.paper.status import read_status
@@ -147,14 +156,22 @@ def stop(
         switch.release()
         screen.say("the switch is off")
     else:
-        switch.press("flatten" if flatten else "cancel" if cancel else "stop")
-        end = time.monotonic() + seconds
+        order: Order = "flatten" if flatten else "cancel" if cancel else "stop"
+        switch.press(order)
+        ran, end = found.is_running, time.monotonic() + seconds
         while found.is_running and time.monotonic() < end:
             time.sleep(0.2)
             found = read_status(place)
-        if not found.is_running and not (cancel or flatten):
+        if found.is_running:
+            screen.say("it still runs: the switch stays on")
+        elif order == "stop":
             switch.release()  # a plain stop may be followed by a start
-        screen.say("it still runs: the switch stays on" if found.is_running else "it has ended")
+            screen.say(f"it has ended; {describe_left(found)}")
+        elif told := find_told(place, found, order, ran=ran):
+            screen.say(f"it has ended: {told}")
+        else:
+            file = keys or (_ENV_FILE if _ENV_FILE.is_file() else None)
+            screen.say(finish_here(place, found, order, adopt=adopt, keys=file, seconds=seconds))
     if as_json:
         screen.print_json(read_status(place).to_dict())
 

@@ -17,6 +17,7 @@ from seawall.paper.allowed import Market
 from seawall.paper.client import ExchangeClient
 from seawall.paper.errors import PaperError
 from seawall.paper.faults import ExchangeFault
+from seawall.paper.journal import PaperJournal
 from seawall.paper.order import OrderIntent, OrderRecord
 from seawall.units import split_symbol
 
@@ -28,6 +29,7 @@ SIGNALS: Mapping[signal.Signals, Order] = {
     **({signal.SIGUSR1: "cancel", signal.SIGUSR2: "flatten"} if hasattr(signal, "SIGUSR1") else {}),
     **({signal.SIGHUP: "stop"} if hasattr(signal, "SIGHUP") else {}),
 }
+_OVER = "over"  # events: session, order and what was done
 _STOPPING = "stopping; Ctrl-C again: at once"
 
 
@@ -120,7 +122,28 @@ def _tell_at_once(text: str) -> None:
 
 
 def _stronger(one: Order, other: Order | None) -> Order:
-    return one if other is None else max(one, other, key=_ORDERS.index)
+    return one if other is None else max(one, other, key=rank)
+
+
+def rank(order: Order) -> int:
+    """Return how much an order asks for: each does what those before it do."""
+    return _ORDERS.index(order)
+
+
+def keep_end(journal: PaperJournal, time_ms: int, order: Order, text: str) -> None:
+    """Write down that an order was carried out, all of it, and what was done."""
+    key = f"{_OVER} {journal.session} {order} {time_ms}"
+    journal.see(key, time_ms, _OVER, [journal.session, order, text])
+
+
+def find_end(journal: PaperJournal, session: int, order: Order) -> str | None:
+    """Return what a session said when it had done an order, or more; ``None``: it has not."""
+    found = [
+        text
+        for _, (number, done, text) in journal.events(_OVER)
+        if number == session and rank(done) >= rank(order)
+    ]
+    return str(found[-1]) if found else None
 
 
 def carry_out(

@@ -72,10 +72,19 @@ class Surroundings:
 
 
 class Opening:
-    """What the opening of one session builds step by step, and both styles share."""
+    """What the opening of one session builds step by step, and both styles share.
 
-    def __init__(self, plan: Plan, around: Surroundings, stack: ExitStack) -> None:
+    Args:
+        plan, around: of the session.
+        stack: closes what was opened.
+        to_end: only the kill switch is carried out: no agent is made, and it may be on.
+    """
+
+    def __init__(
+        self, plan: Plan, around: Surroundings, stack: ExitStack, *, to_end: bool = False
+    ) -> None:
         self.plan, self.around, self.stack = plan, around, stack
+        self._to_end = to_end
         self.redactor = Redactor()
         self.has_begun = False
         self.supervisor: Supervisor | None = None
@@ -88,7 +97,8 @@ class Opening:
         """
         plan, around = self.plan, self.around
         self.catalog = around.catalog or Catalog()
-        check_signals(plan.recipe.market.signals, self.catalog)
+        if not self._to_end:
+            check_signals(plan.recipe.market.signals, self.catalog)
         # Our own exchange's clock is asked at each look: there is no skew to be measured.
         self.limits = replace(plan.limits, max_clock_skew_ms=None) if plan.is_local else plan.limits
         keys = None if plan.style == "shadow" else load_keys(plan.venue, file=around.keys_file)
@@ -97,7 +107,8 @@ class Opening:
         if around.has_wall:
             protect_output(self.redactor)
             raise_wall([plan.venue_of(market) for market in plan.markets], around.agent_hosts)
-        if around.agent is None:  # what is wrong with it is said before anything is begun
+        if around.agent is None and not self._to_end:
+            # What is wrong with it is said before anything is begun.
             check_agent(plan.recipe, make_agent(plan.recipe), find_strategy(plan.recipe))
         self.exchanges = {market: self._reach(market, keys) for market in plan.markets}
         exchange = self.exchanges[plan.markets[0]]
@@ -163,7 +174,8 @@ class Opening:
         lock = AccountLock(places, plan.venue, self.account + suffix)
         self.lock = self.stack.enter_context(lock).name
         self.switch = KillSwitch(plan.folder / SWITCH)
-        self.switch.check_released()
+        if not self._to_end:
+            self.switch.check_released()
         if self.around.listens:
             self.switch.listen()
         self.journal = self.stack.enter_context(PaperJournal(plan.folder / JOURNAL))
@@ -296,6 +308,7 @@ class Opening:
             limits=asdict(self.limits),
             account=self.account,
             lock=self.lock,
+            place=plan.exchange,
         )
 
     def begin(self, setup: Setup, *, is_again: bool) -> None:

@@ -51,7 +51,7 @@ def open_sandbox(opening: Opening, keys: SandboxKeys) -> PaperSession:
     plan, journal = opening.plan, opening.journal
     gate, sources = opening.make_gate()
     gate.warm_up(plan.n_warm_up)
-    is_again = _check_account(opening)
+    is_again = check_account(opening)
     # A session has to be begun before anything is adopted in its name.
     setup = opening.make_setup(find_start(gate, sources), 0.0)
     opening.begin(setup, is_again=is_again)
@@ -61,7 +61,7 @@ def open_sandbox(opening: Opening, keys: SandboxKeys) -> PaperSession:
     futures = None
     if market == "perpetual":
         opening.client.open_futures(symbols, asset=recipe.market.quote)
-    _settle(opening)
+    settle(opening)
     reconcile(opening.client, symbols, market=market, adopt=plan.adopt)
     if opening.client.futures is not None:
         book = opening.client.futures
@@ -90,7 +90,7 @@ def open_sandbox(opening: Opening, keys: SandboxKeys) -> PaperSession:
     return session
 
 
-def _settle(opening: Opening) -> None:
+def settle(opening: Opening) -> None:
     """Wait until it is known of all that was sent whether it arrived: some may be new at a crash.
 
     Raises:
@@ -123,7 +123,7 @@ def _open_futures(
     check_held(book.asks.account(), book)
     set_contracts(client, book, start)
     if open_position(client, book, keeper, start) is not None:
-        _settle(opening)
+        settle(opening)
         for symbol in start.symbols:
             client.sync_trades(symbol)
     listed = list_contracts(client, book, start)
@@ -152,7 +152,7 @@ def _with_account(
     return replace(setup, cash=held.get(recipe.market.quote, 0.0), holdings=coins)
 
 
-def _check_account(opening: Opening) -> bool:
+def check_account(opening: Opening) -> bool:
     """Return whether there were sessions before.
 
     Raises:

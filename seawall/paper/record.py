@@ -38,6 +38,7 @@ class Setup:
         limits: the session's, by name.
         account: which one, ``SandboxKeys.fingerprint``; of a shadow a word.
         lock: the name of its lock.
+        place: the exchange as it was named, ``local:URL`` included; ``""``: ``exchange`` names it.
     """
 
     mode: Mode
@@ -51,6 +52,7 @@ class Setup:
     limits: Mapping[str, float | None] = field(default_factory=dict)
     account: str = SHADOW_ACCOUNT
     lock: str = ""
+    place: str = ""
 
     def grids(self) -> dict[str, Filters]:
         """Return the order grids as the engine takes them."""

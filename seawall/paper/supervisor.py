@@ -13,7 +13,7 @@ from seawall.paper.client import ExchangeClient
 from seawall.paper.differences import UNRESOLVED
 from seawall.paper.errors import NotReconciled
 from seawall.paper.faults import ExchangeFault
-from seawall.paper.kill_switch import KillSwitch, Order, Stopped, carry_out
+from seawall.paper.kill_switch import KillSwitch, Order, Stopped, carry_out, keep_end, rank
 from seawall.paper.limits import LimitKeeper, Pulse
 from seawall.paper.reconcile import check
 from seawall.units import MINUTE_MS
@@ -109,11 +109,11 @@ class Supervisor:
             self._note("ending", why)
         self.ending = self.ending or why
         chosen = order or self._watch.on_halt
-        self._end = chosen if _rank(chosen) > _rank(self._end) else self._end
+        self._end = chosen if rank(chosen) > rank(self._end) else self._end
 
     def _obey_switch(self) -> None:
         told = self._switch.read()
-        if told is not None and (not self.ending or _rank(told) > _rank(self._end)):
+        if told is not None and (not self.ending or rank(told) > rank(self._end)):
             self.halt(f"the kill switch says {told}", told)
 
     def _check_limits(self) -> None:
@@ -155,6 +155,8 @@ class Supervisor:
             self._note("ending", stopped.text)
         self._told = stopped.text
         self.is_over = stopped.is_done
+        if self.is_over:
+            keep_end(self._client.journal, self._client.clock(), self._end, stopped.text)
 
     def _doubt(self, breach: str, difference: str) -> None:
         """Keep why nothing new is sent, and note where that begins."""
@@ -172,7 +174,3 @@ class Supervisor:
 def _rule(text: str) -> str:
     """Return which limit or difference a text is of: what follows it changes as time goes by."""
     return text.partition(":")[0]
-
-
-def _rank(order: Order) -> int:
-    return ("stop", "cancel", "flatten").index(order)
