@@ -352,6 +352,8 @@ def test_unguarded_it_is_liquidated_and_that_is_told_once(
     assert struck.fills
     record = finish(run)
     assert len(record.journal.notes("forced")) >= 1
+    told = [one.text for one in read_status(tmp_path).troubles if one.kind == "forced"]
+    assert told[0].startswith(f"liquidation: sell 1 {PERP}")
     assert record.journal.believed("position")[PERP] == pytest.approx(0.0)
     assert not any("differ" in one.text for one in record.journal.notes("difference"))
     record.journal.close()

@@ -15,6 +15,7 @@ from sandbox_clients import exchange, wavy
 from seawall.action import Order, TargetWeight
 from seawall.agent import Decision
 from seawall.observation import Observation
+from seawall.paper.forced import NOTE
 from seawall.paper.gauges import (
     DISTANCE,
     HEALTH,
@@ -28,6 +29,7 @@ from seawall.paper.journal import Note, PaperJournal
 from seawall.paper.limits import Limits
 from seawall.paper.places import JOURNAL
 from seawall.paper.record import Record, Recorded, SessionRow, Setup
+from seawall.paper.shadow import LIQUIDATED
 from seawall.paper.status import Status, look, read_status
 from seawall.paper.view import rows, show
 from seawall.sandbox.faults import Fault
@@ -193,6 +195,18 @@ def test_what_goes_wrong_again_and_again_is_one_line(tmp_path: Path) -> None:
     texts = ["NetworkError: away (100 times)", "candles come again"]
     assert [one.text for one in troubles] == texts
     assert troubles[0].time_ms == 99
+
+
+def test_a_liquidation_is_a_trouble(tmp_path: Path) -> None:
+    """The exchange's in a sandbox, as well as our venue's in the shadow."""
+    with PaperJournal(tmp_path / JOURNAL) as journal:
+        setup = Setup(mode="local", exchange="local", since_ms=0, cash=1.0)
+        Record(journal).begin(0, "local perpetual", RECIPE, setup)
+        journal.note(1, NOTE, "liquidation: sell 1 ETH/USDT:USDT")
+        journal.note(2, LIQUIDATED, "ETH/USDT:USDT: 1 at 2,700")
+        found = look(journal, tmp_path)
+    assert [one.kind for one in found.troubles] == [NOTE, LIQUIDATED]
+    assert "forced: liquidation: sell 1 ETH/USDT:USDT" in draw(found, 100)
 
 
 def test_gauges_are_those_of_the_last_step(tmp_path: Path) -> None:

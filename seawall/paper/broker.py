@@ -22,7 +22,7 @@ from seawall.fill import Fill
 from seawall.paper.client import ExchangeClient
 from seawall.paper.faults import ExchangeFault
 from seawall.paper.fills import to_fill
-from seawall.paper.forced import is_forced
+from seawall.paper.forced import FORCED, NOTE, is_forced
 from seawall.paper.futures_asks import FuturesAsks
 from seawall.paper.limits import Exposure, LimitKeeper, is_reducing
 from seawall.paper.news import Heard, OrderStream
@@ -381,7 +381,8 @@ class PaperBroker(bt.BrokerBase):
         order.addcomminfo(self.getcommissioninfo(data))
         order.submit(self)
         order.accept(self)
-        self._note("forced", f"{record.intent.reason}: {fill.signed:g} at {fill.price:g}")
+        what = record.intent.reason.removeprefix(FORCED)
+        self._note(NOTE, f"{what}: {fill.signed:g} {fill.symbol} at {fill.price:g}")
         self._book(order, fill, rule="liquidation")
         order.executed.remsize = 0.0
         order.completed()

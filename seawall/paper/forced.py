@@ -23,6 +23,7 @@ _MARKS = {
     "settlement_autoclose": "settlement",
 }
 FORCED = "forced: "
+NOTE = "forced"  # kind of notes
 SEEN = "forced order"  # events: their content is the order's id
 
 
@@ -74,8 +75,9 @@ class ForcedOrders:
             self._journal.intend(intent, now_ms)
             self._journal.tell(intent.client_id, news, now_ms)
         self._journal.see(f"{SEEN} {intent.client_id}", now_ms, SEEN, intent.client_id)
-        text = f"{intent.reason}: {intent.side} {intent.quantity:g} {intent.symbol}"
-        self._journal.note(now_ms, "forced", text)
+        kind = intent.reason.removeprefix(FORCED)
+        text = f"{kind}: {intent.side} {intent.quantity:g} {intent.symbol}"
+        self._journal.note(now_ms, NOTE, text)
 
 
 def _to_intent(answer: Any, name: str, kind: str, fill: TradeFill) -> OrderIntent:

@@ -14,6 +14,7 @@ from seawall.agent import Decision
 from seawall.bt_orders import describe
 from seawall.paper.distances import Seen, find_distances
 from seawall.paper.errors import JournalError
+from seawall.paper.forced import NOTE as FORCED_NOTE
 from seawall.paper.gauges import read_gauges
 from seawall.paper.journal import Note, PaperJournal
 from seawall.paper.places import JOURNAL, SWITCH, lock_folder
@@ -24,7 +25,7 @@ from seawall.paper.supervisor import PAUSED, RESUMED
 from seawall.units import is_perpetual, split_symbol
 
 _TROUBLES = ("fault", PAUSED, "difference", "refused", "rejected", "ending", "cancel", "state",
-             "liquidated", "margin call")  # fmt: skip
+             "liquidated", "margin call", FORCED_NOTE)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
