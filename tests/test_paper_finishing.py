@@ -19,7 +19,9 @@ from seawall.paper.finishing import finish
 from seawall.paper.journal import PaperJournal
 from seawall.paper.kill_switch import KillSwitch, Stopped, find_end
 from seawall.paper.opening import Surroundings
+from seawall.paper.parity import replay
 from seawall.paper.places import JOURNAL, SWITCH, lock_folder
+from seawall.paper.record import Record
 from seawall.paper.status import read_status
 from seawall.recipe import Recipe
 from seawall.sandbox.server import Server, ServerThread
@@ -103,6 +105,7 @@ def test_a_killed_spot_session_is_flattened(spot: ServerThread, tmp_path: Path) 
     found = read_status(tmp_path)
     assert found.session.ended_why == "the kill switch says flatten"
     assert found.holdings[SYMBOL] < 0.001
+    assert found.equity == pytest.approx(found.cash, rel=1e-5)  # dust beside it
     with PaperJournal(tmp_path / JOURNAL) as journal:
         assert journal.believed("balance")["USDT"] == pytest.approx(
             truth.fetch_balance()["total"]["USDT"], abs=1e-7
@@ -126,11 +129,36 @@ def test_a_killed_futures_session_is_flattened(futures: ServerThread, tmp_path: 
     assert truth.fetch_open_orders(PERP) == []
     with PaperJournal(tmp_path / JOURNAL) as journal:
         assert journal.believed("position")[PERP] == pytest.approx(0.0)
+        found = read_status(tmp_path)
+        assert found.equity == pytest.approx(truth.fetch_balance()["USDT"]["total"], abs=0.01)
+        assert found.gauges == {}
         last = journal.orders()[-1]
         assert (last.intent.reduce_only, last.state) == (True, "filled")
     assert run.go(2) == "the session was to end now"
     with PaperJournal(tmp_path / JOURNAL) as journal:
         assert journal.notes("difference") == []
+
+
+def test_what_a_flattened_account_is_worth(spot: ServerThread, tmp_path: Path) -> None:
+    """Sold within a bar: its equity is the account's, fees included, in status and replay."""
+    run = Run(spot, tmp_path, style="sandbox")
+    switch, end_ms = KillSwitch(tmp_path / SWITCH), run.clock() + 9 * MINUTE_MS // 2
+    run.go(
+        20,
+        agent=Holding(SYMBOL),
+        at_turn=lambda now: switch.press("flatten") if now >= end_ms else None,
+    )
+    truth: Any = spot_client(spot)
+    cash = truth.fetch_balance()["total"]["USDT"]
+    found = read_status(tmp_path)
+    assert found.holdings[SYMBOL] < 0.001
+    assert (found.equity, found.cash) == pytest.approx((cash, cash), rel=1e-5)
+    with PaperJournal(tmp_path / JOURNAL) as journal:
+        held = [equity for _, equity, _ in journal.values(1)]
+        assert abs(cash - held[-1]) > 1.0
+        assert (found.data_ms or 0) == journal.values(1)[-1][0]
+        parity = replay(Record(journal), agent=Holding(SYMBOL))
+    assert parity.equity == pytest.approx(cash, rel=1e-5)
 
 
 def test_cancel_leaves_the_coin(spot: ServerThread, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ the session's own, so the next start finds the account as it was left.
 """
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from seawall.paper.errors import PaperError
+from seawall.paper.faults import ExchangeFault
 from seawall.paper.futures_opening import check_mode
+from seawall.paper.gauges import keep_gauges
 from seawall.paper.journal import PaperJournal
 from seawall.paper.kill_switch import Order, Stopped, carry_out, keep_end
 from seawall.paper.opening_parts import Opening, Surroundings
@@ -19,7 +21,8 @@ from seawall.paper.opening_sandbox import check_account, settle
 from seawall.paper.places import JOURNAL
 from seawall.paper.plan import LOCAL, Plan
 from seawall.paper.reconcile import reconcile
-from seawall.paper.record import Record, SessionRow
+from seawall.paper.record import Closing, Record, SessionRow
+from seawall.paper.spot_side import SpotSide
 
 
 def finish(
@@ -59,6 +62,8 @@ def finish(
         _open_account(opening)
         stopped = _carry_out(opening, order, time.monotonic() + seconds)
         if stopped.is_done:
+            with suppress(ExchangeFault):  # the account is as it should be; the next start looks
+                _close(opening)
             keep_end(opening.journal, opening.clock(), order, stopped.text)
             opening.end(f"the kill switch says {order}")
         return stopped
@@ -103,3 +108,24 @@ def _carry_out(opening: Opening, order: Order, end: float) -> Stopped:
         if stopped.is_done or time.monotonic() >= end:
             return Stopped(stopped.is_done, "; ".join(told))
         opening.wait()
+
+
+def _close(opening: Opening) -> None:
+    """Count what the wallet has received, and write down what an account that traded is worth.
+
+    Raises:
+        ExchangeFault: the exchange cannot be asked.
+    """
+    client, market = opening.client, opening.plan.recipe.market
+    if client.futures is None:
+        side = SpotSide(client, quote=market.quote)
+        equity = side.value({symbol: client.last_price(symbol) for symbol in market.symbols})
+        cash = side.cash()
+    else:
+        client.futures.sync_incomes()
+        told = client.futures.asks.account()
+        equity, cash = told.equity, told.available
+        if not told.positions:
+            keep_gauges(opening.journal, {})
+    if opening.journal.fills(since_ms=opening.journal.last_step() or 0):
+        opening.record.keep_closing(Closing(opening.clock(), equity, cash))

@@ -97,7 +97,8 @@ class Parity:
         run: what was replayed.
         decisions, fills: all pairs, in order of time.
         events: funding, liquidations, transactions and transfers of a shadow; likewise.
-        equity, replayed_equity: at the last close, quote units.
+        equity, replayed_equity: at the last close, quote units; a sandbox's that has ended, after
+            all that its end has sold.
     """
 
     run: SessionRun
@@ -138,16 +139,22 @@ def replay(record: Record, number: int | None = None, *, agent: Agent | None = N
     recorded = record.decisions(run.numbers)
     around = Circumstances(record, run)
     decisions = _pair_decisions(recorded, noting.made, around)
-    values = [value for one in run.numbers for value in record.journal.values(one)]
     owed = find_total(recorded_bills(record, run))
     return Parity(
         run=run,
         decisions=decisions,
         fills=_pair_fills(record, run, played, decisions=decisions, world=world, around=around),
         events=_pair_events(record, run, played),
-        equity=(max(values)[1] if values else run.setup.cash) - owed,
+        equity=_find_equity(record, run) - owed,
         replayed_equity=float(played.curve.equity[-1]),
     )
+
+
+def _find_equity(record: Record, run: SessionRun) -> float:
+    values = [value for one in run.numbers for value in record.journal.values(one)]
+    last_ms, equity, _ = max(values, default=(0, run.setup.cash, 0.0))
+    closing = record.closing(last_ms, run.numbers)
+    return equity if closing is None else closing.equity
 
 
 def _pair_events(record: Record, run: SessionRun, played: Played) -> list[EventPair]:

@@ -21,6 +21,7 @@ from seawall.paper.journal import PaperJournal
 from seawall.recipe import Recipe
 
 SHADOW_ACCOUNT = "shadow"
+_CLOSING = "closing"  # events: session, equity and cash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,19 @@ class Recorded(NamedTuple):
         return self.decision if self.plain is None else self.plain
 
 
+class Closing(NamedTuple):
+    """What a sandbox's account was worth when its session had ended, all that it sold included.
+
+    Attributes:
+        time_ms: on the exchange's clock.
+        equity, cash: quote units.
+    """
+
+    time_ms: int
+    equity: float
+    cash: float
+
+
 def to_plain(answer: object) -> float | dict[str, float] | None:
     """Return an answer that is a number, or numbers by name; ``None``: it is a decision."""
     if isinstance(answer, Mapping):
@@ -144,6 +158,21 @@ class Record:
             ]  # fmt: skip
         except (ValueError, TypeError, KeyError) as error:
             raise JournalError(f"a session of the journal cannot be read: {error}") from None
+
+    def keep_closing(self, closing: Closing) -> None:
+        """Keep what the account is worth at the end of this session."""
+        key = f"{_CLOSING} {self.journal.session} {closing.time_ms}"
+        payload = [self.journal.session, *closing]
+        self.journal.see(key, closing.time_ms, _CLOSING, payload)
+
+    def closing(self, since_ms: int, sessions: Sequence[int] | None = None) -> Closing | None:
+        """Return the last closing since a step, of these sessions or all; ``None``: none."""
+        found = [
+            Closing(*row)
+            for _, (number, *row) in self.journal.events(_CLOSING)
+            if row[0] >= since_ms and (sessions is None or number in sessions)
+        ]
+        return max(found, key=lambda one: one.time_ms, default=None)
 
     # The market -----------------------------------------------------------------------------------
 

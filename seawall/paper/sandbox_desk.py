@@ -57,6 +57,11 @@ class SandboxDesk:
         if self._recorder is not None and stamp_ms > self._since_ms:
             self._recorder.step(stamp_ms)
 
+    def look_last(self) -> bool:
+        """Look at the account; return whether what is known is of now."""
+        self.broker.side.refresh(at_once=True)
+        return not self.broker.side.doubt()
+
     def gauges(self) -> dict[str, float]:
         """Return how near a futures position is to its liquidation; coin is not liquidated."""
         futures = self.broker.futures

@@ -24,7 +24,7 @@ from seawall.paper.growing import GrowingMarket
 from seawall.paper.limits import Pulse
 from seawall.paper.live import LiveCerebro
 from seawall.paper.log import SessionLog
-from seawall.paper.record import Record
+from seawall.paper.record import Closing, Record
 from seawall.paper.signals import LiveSignals
 from seawall.paper.supervisor import Supervisor
 from seawall.recipe import Recipe
@@ -52,6 +52,9 @@ class Desk(Protocol):
 
     def end_step(self, stamp_ms: int) -> None:
         """Write down what the venue did."""
+
+    def look_last(self) -> bool:
+        """Look at the account when all is over; return whether that told of more than the steps."""
 
     def gauges(self) -> Mapping[str, float]:
         """Return how near the account is to a liquidation; see ``seawall.paper.gauges``."""
@@ -139,8 +142,21 @@ class PaperSession:
         given["session"] = self._open()
         cerebro.addstrategy(find_strategy(recipe), **given)
         cerebro.run()
+        self._close()
         supervisor = self._desk.supervisor
         return (supervisor.ending if supervisor is not None else "") or "stopped"
+
+    def _close(self) -> None:
+        """Write down what the account is worth where it has traded since the last step."""
+        steps = self._market.clock_ms
+        if not (steps and self.record.journal.fills(since_ms=steps[-1])):
+            return
+        if not self._desk.look_last():
+            return
+        broker, now_ms = self._desk.broker, self._clock()
+        closing = Closing(now_ms, float(broker.getvalue()), float(broker.getcash()))
+        self.record.keep_closing(closing)
+        self._log.write("closing", now_ms, equity=closing.equity, cash=closing.cash)
 
     @property
     def n_steps(self) -> int:

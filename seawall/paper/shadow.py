@@ -102,6 +102,11 @@ class ShadowDesk:
             self._check_value(stamp_ms)
             self._end_again()
 
+    @staticmethod
+    def look_last() -> bool:
+        """Return false: nothing happens between two steps."""
+        return False
+
     def gauges(self) -> dict[str, float]:
         """Return how near loan and positions are to their liquidation; coin is not liquidated."""
         found: dict[str, float] = {}

@@ -36,7 +36,8 @@ class Status:
         session: the last start.
         is_running: whether a process holds its account.
         now_ms: its last sign of life, on the exchange's clock; ``data_ms``: close of the last bar.
-        equity: quote units, at the last close; ``start_equity``: at the first.
+        equity: quote units, at the last close, or when a sandbox's session had ended;
+            ``start_equity``: at the first close.
         cash, holdings: quote units, and base units by symbol, as they are believed to be now.
         prices: last closes, quote units by symbol.
         gauges: how near it is to a liquidation, by name (``gauges``); empty where it cannot be.
@@ -160,6 +161,7 @@ def look(journal: PaperJournal, folder: Path, *, n_troubles: int = 5) -> Status:
     last = sessions[-1]
     market = last.recipe.market
     first, newest = _ends_of_equity(journal)
+    newest = newest and _with_closing(record, newest)
     ((n_decisions,),) = journal.rows("SELECT count(DISTINCT time_ms) FROM decisions")
     ((n_fills,),) = journal.rows("SELECT count(*) FROM fills")
     data_ms = None if newest is None else newest[0]
@@ -196,6 +198,12 @@ def _ends_of_equity(journal: PaperJournal) -> list[tuple[int, float, float] | No
     query = "SELECT time_ms, equity, cash FROM equity ORDER BY time_ms"
     found = [journal.rows(f"{query}{order} LIMIT 1") for order in ("", " DESC")]
     return [(rows[0][0], rows[0][1], rows[0][2]) if rows else None for rows in found]
+
+
+def _with_closing(record: Record, newest: tuple[int, float, float]) -> tuple[int, float, float]:
+    """Return when the last step was, and equity and cash after what the end has sold since."""
+    closing = record.closing(newest[0])
+    return newest if closing is None else (newest[0], closing.equity, closing.cash)
 
 
 def _holdings(journal: PaperJournal, session: SessionRow) -> dict[str, float]:
