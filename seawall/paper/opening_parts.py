@@ -23,10 +23,10 @@ from seawall.paper.clock import AskedClock, WallClock
 from seawall.paper.connect import connect
 from seawall.paper.errors import PaperError
 from seawall.paper.faults import ExchangeFault
-from seawall.paper.journal import PaperJournal
 from seawall.paper.keys import SandboxKeys, load_keys
 from seawall.paper.kill_switch import KillSwitch
 from seawall.paper.log import SessionLog
+from seawall.paper.logged_journal import LoggedJournal
 from seawall.paper.places import JOURNAL, LOG, SWITCH, lock_folder
 from seawall.paper.plan import Plan, market_of
 from seawall.paper.record import SHADOW_ACCOUNT, Record, Setup
@@ -178,9 +178,10 @@ class Opening:
             self.switch.check_released()
         if self.around.listens:
             self.switch.listen()
-        self.journal = self.stack.enter_context(PaperJournal(plan.folder / JOURNAL))
+        self.journal = self.stack.enter_context(LoggedJournal(plan.folder / JOURNAL))
         self.record = Record(self.journal)
         self.log = self.stack.enter_context(SessionLog(plan.folder / LOG, self.redactor))
+        self.journal.log, self.journal.is_shadow = self.log, keys is None
 
     def end(self, why: str) -> None:
         """Write down that the session ended, if it had begun."""
@@ -227,9 +228,7 @@ class Opening:
 
     def tell_fault(self, text: str) -> None:
         """Note a fault that does not end the session."""
-        now_ms = self.clock()
-        self.journal.note(now_ms, "fault", text)
-        self.log.write("fault", now_ms, text=text)
+        self.journal.note(self.clock(), "fault", text)
 
     def make_agent(self) -> Agent:
         """Return the agent; what it wanted to remember is given back to it.

@@ -234,7 +234,6 @@ class PaperSession:
         self._fault = fault
         text = fault or "candles come again"
         self.record.journal.note(self._clock(), "fault", text)
-        self._log.write("fault", self._clock(), text=text)
 
     def _beat(self) -> None:
         """Leave a sign of life now and then, for those who look from outside."""
@@ -255,7 +254,6 @@ class PaperSession:
         self._fold(candles)
         text = f"a candle came after its step was over: {names}"
         self.record.journal.note(now_ms, "fault", text)
-        self._log.write("fault", now_ms, text=text)
 
     def _on_candles(self, stamp_ms: int, candles: Mapping[str, Candle]) -> None:
         windows = self._market.windows
