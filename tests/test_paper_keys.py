@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from seawall.paper.allowed import find_venue
 from seawall.paper.errors import KeysRefused
+from seawall.paper.guard import local_venue
 from seawall.paper.keys import Secret, load_keys, read_env_file
 from seawall.paper.redaction import RedactionFilter, Redactor, protect_output
 
@@ -134,6 +135,22 @@ def test_a_key_without_a_sandbox_s_name_is_not_used(name: str) -> None:
     with pytest.raises(KeysRefused, match="TESTNET") as refusal:
         load({name: "MARKED", name.replace("KEY", "SECRET"): "MARKED"})
     assert "MARKED" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("venue", "stem"),
+    [
+        (SPOT, "BINANCE_TESTNET"),
+        (PERPETUAL, "BINANCE_PERPETUAL_DEMO"),
+        (local_venue("http://127.0.0.1:8080", "spot"), "LOCAL_SANDBOX"),
+        (local_venue("http://127.0.0.1:8080", "perpetual"), "LOCAL_SANDBOX"),
+    ],
+)
+def test_what_is_missing_has_the_name_of_the_readme(venue: Any, stem: str) -> None:
+    """Who sets what the refusal names has keys."""
+    with pytest.raises(KeysRefused, match=f"set {stem}_API_KEY and {stem}_SECRET in"):
+        load({}, venue)
+    assert load({f"{stem}_API_KEY": "MARKED", f"{stem}_SECRET": "MARKED-2"}, venue).values
 
 
 @pytest.mark.parametrize("name", ["BINANCE_API_KEY", "MY_KEY", "BINANCE_TESTNET_LIVE_KEY"])

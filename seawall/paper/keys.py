@@ -226,11 +226,13 @@ def _says_sandbox(name: str) -> bool:
 def _nothing_found(venue: Venue, wanted: Mapping[str, str], everything: Mapping[str, str]) -> str:
     """Return what to set; a key under another name is named, never used."""
     exchange = venue.exchange.upper()
+    is_future = venue.market == "perpetual"
+    word = "SANDBOX" if venue.mode == "local" else "PERPETUAL_DEMO" if is_future else "TESTNET"
     other = [n for n in everything if n.upper().startswith(exchange + "_") and n not in wanted]
     hint = f"; {', '.join(sorted(other))} is not named as a sandbox's and was not used"
     return (
         f"{venue.name} needs keys of its sandbox, named with {', '.join(SANDBOX_WORDS)}: set "
-        f"{exchange}_TESTNET_API_KEY and {exchange}_TESTNET_SECRET in the environment, a .env file "
+        f"{exchange}_{word}_API_KEY and {exchange}_{word}_SECRET in the environment, a .env file "
         f"or the system keyring{hint if other else ''}"
     )
 
