@@ -200,8 +200,13 @@ def test_what_cannot_be_done_is_said(
     with AccountLock(lock_folder(), venue, name), pytest.raises(AccountLocked):
         finish(tmp_path, "flatten", around=around(run))
     monkeypatch.delenv("LOCAL_SANDBOX_API_KEY")
-    with pytest.raises(PaperError, match="flatten is not done") as raised:
+    with pytest.raises(PaperError, match="no session has done flatten") as raised:
         finish_here(tmp_path, found, "flatten", adopt=False, keys=None, seconds=1.0)
     assert left in str(raised.value)
     truth: Any = spot_client(spot)
     assert truth.fetch_balance()["total"]["ETH"] > 100
+    with sqlite3.connect(tmp_path / JOURNAL) as database:
+        database.execute("UPDATE sessions SET setup = json_remove(setup, '$.place')")
+    database.close()
+    with pytest.raises(PaperError, match="--release, start the session again"):
+        finish(tmp_path, "flatten", around=around(run))

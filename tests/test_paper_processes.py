@@ -131,7 +131,7 @@ def test_a_killed_session_is_flattened_by_the_stop_itself(processes: Processes) 
     server.wait(20)
     failed = processes.start("paper", "stop", str(folder), "--flatten")
     assert failed.wait(PATIENCE) == 11
-    assert "flatten is not done" in processes.said(len(processes.running) - 1).read_text()
+    assert "here it is not done" in processes.said(len(processes.running) - 1).read_text()
 
 
 def _wait_for(processes: Processes, folder: Path, n: int) -> None:

@@ -60,7 +60,9 @@ def finish_here(
         around = Surroundings(keys_file=keys)
         stopped = finish(place, order, adopt=adopt, around=around, seconds=seconds)
     except SeawallError as error:
-        raise PaperError(f"nothing runs, and {order} is not done ({left}): {error}") from error
+        raise PaperError(
+            f"no session has done {order}, and here it is not done ({left}): {error}"
+        ) from error
     if not stopped.is_done:
-        raise PaperError(f"nothing runs, and {order} is not done: {stopped.text}: do it again")
+        raise PaperError(f"nothing runs, and {order} is not done ({stopped.text}): do it again")
     return f"nothing ran, it is done now: {stopped.text}"

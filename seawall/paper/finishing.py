@@ -78,8 +78,8 @@ def _make_plan(folder: Path, last: SessionRow, *, adopt: bool) -> Plan:
     place = last.setup.place or last.setup.exchange
     if last.setup.mode == "local" and not place.startswith(LOCAL):
         raise PaperError(
-            "an account is found by the address of its exchange, this journal has none: start the "
-            "session again, then press the switch"
+            "an account is found by the address of its exchange, this journal has none: seawall "
+            "paper stop --release, start the session again, then press the switch while it runs"
         )
     return Plan(recipe=last.recipe, style="sandbox", exchange=place, folder=folder, adopt=adopt)
 
