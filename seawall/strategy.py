@@ -99,6 +99,7 @@ class AgentStrategy(OrderStrategy):
         trades: ``"spot"``, ``"perpetual"`` or ``"carry"``: the market that a job is checked in.
         guarded: the contract whose position the job guards; ``""``: none.
         bills: what the agent's thinking has cost; owed, and off the equity that it sees.
+        is_missed: set by a live session: the bar is only seen; is_overdue: the agent was due at it.
     """
 
     params: Any = (("session", None),)
@@ -120,7 +121,7 @@ class AgentStrategy(OrderStrategy):
         self._clock_ms: list[int] = session.clock_ms.tolist()
         self._quantities: Mapping[str, float] = {}
         self._at_open = session.info.decide_at == "open"
-        self._is_halted = False
+        self._is_halted = self.is_missed = self.is_overdue = False
         self._wake_ms, self._wake = 0, _NO_WAKE
         self._busy_ms = 0  # until then the agent thinks
         self._owed = 0.0
@@ -238,13 +239,21 @@ class AgentStrategy(OrderStrategy):
         if time_ms < self.session.since_ms or self._is_halted:
             return
         self._reveal(step)
+        if self.is_missed:
+            self.is_overdue |= self._is_due(time_ms)
+            return
         if why := self.halt(self.broker.getvalue() - self._owed):
             self._end_trading(self.observe(time_ms), why)
             return
-        if time_ms >= self._busy_ms and (time_ms >= self._wake_ms or self._is_woken()):
+        if self._is_due(time_ms):
+            self.is_overdue = False
             self._take_decision(time_ms)
         if self._tends:
             self.tend(time_ms)
+
+    def _is_due(self, time_ms: int) -> bool:
+        is_awake = time_ms >= self._wake_ms or self.is_overdue or self._is_woken()
+        return is_awake and time_ms >= self._busy_ms
 
     def _take_decision(self, time_ms: int) -> None:
         """One decision: observe, decide, permit, carry out."""

@@ -170,6 +170,14 @@ class CandleGate:
         queue = self._ready[symbol]
         return queue[-1].close if queue else float("nan")
 
+    def is_behind(self, now_ms: int) -> bool:
+        """Return whether a later candle has closed than the last one that was taken.
+
+        It waits to be released, or it must have closed by now and cannot be asked for.
+        """
+        next_ms = (self.data_ms or 0) + max(self._frames.values())
+        return any(self._waiting.values()) or (bool(self.last_fault) and now_ms >= next_ms)
+
     def next_stamp(self) -> int | None:
         """Return the close stamp of what is to be taken next; ``None`` where nothing waits."""
         return min((self._stamp_of(s, q[0]) for s, q in self._ready.items() if q), default=None)

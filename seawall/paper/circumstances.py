@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from seawall.paper.outcome import SessionRun
 from seawall.paper.record import Record
-from seawall.paper.session import LATE
+from seawall.paper.session import LATE, MISSED
 from seawall.units import SECOND_MS, to_time_text
 
 BY_SWITCH = "the kill switch"  # so the reasons of its orders begin
@@ -52,6 +52,12 @@ class Circumstances:
             )
             for symbol, opened in [key.split()[-2:]]
         ]
+        self._missed: dict[int, int] = {
+            int(stamp_ms): came_ms
+            for came_ms, stamp_ms in record.journal.rows(
+                "SELECT time_ms, payload FROM events WHERE kind = ?", MISSED
+            )
+        }
         self._attended = {
             stamp_ms
             for row in record.sessions()
@@ -89,6 +95,12 @@ class Circumstances:
 
     def why_not_asked(self, time_ms: int) -> str:
         """Return why nobody was asked in the session at a moment at which the replay asks."""
+        if time_ms in self._missed:
+            late = (self._missed[time_ms] - time_ms) / SECOND_MS
+            return (
+                f"{_NOBODY}: the bar came {late:.0f} s after its end, when a later one had closed; "
+                "only the newest is decided at"
+            )
         if time_ms in self._attended:
             return f"{_NOBODY}: the agent slept, since it decided otherwise before"
         return f"{_NOBODY}: it was away, the bar closed while it did not run"

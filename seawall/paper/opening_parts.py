@@ -214,7 +214,7 @@ class Opening:
         return PaperSession(
             recipe, desk, agent, self.record, gate=gate, sources=sources, clock=self.clock,
             wait=self.wait, journal=journal, log=self.log, signals=self._make_signals(recipe),
-            first_prices=first_prices, done_ms=done_ms,
+            first_prices=first_prices, done_ms=done_ms, only_newest=self.plan.style == "sandbox",
         )  # fmt: skip
 
     def _make_signals(self, recipe: Recipe) -> LiveSignals | None:

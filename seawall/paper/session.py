@@ -29,10 +29,11 @@ from seawall.paper.signals import LiveSignals
 from seawall.paper.supervisor import Supervisor
 from seawall.recipe import Recipe
 from seawall.strategy import Session
+from seawall.units import to_time_text
 
 Clock = Callable[[], int]
 HEARTBEAT, SILENT = "heartbeat", "silent since"
-LATE = "late candle"
+LATE, MISSED = "late candle", "missed bar"  # kinds of events
 
 
 class Desk(Protocol):
@@ -74,6 +75,8 @@ class PaperSession:
         signals: those of the recipe; ``None`` where it has none.
         first_prices: by symbol, at which coin was counted that is held at the start.
         done_ms: steps up to here were done, and written down, by an earlier start.
+        only_newest: whether a bar is only seen where a later one has closed when it comes: nothing
+            is asked or sent at a price that is past.
         log: of the session.
 
     Attributes:
@@ -99,12 +102,14 @@ class PaperSession:
         signals: LiveSignals | None = None,
         first_prices: Mapping[str, float] | None = None,
         done_ms: int = 0,
+        only_newest: bool = False,
     ) -> None:
         self._recipe, self._desk, self._agent, self.record = recipe, desk, agent, record
         self._gate, self._sources, self._clock, self._wait = gate, sources, clock, wait
         self.journal, self._log, self._done_ms = journal, log, done_ms
         agent.interruption, agent.now = self._why_interrupt, clock
         self._signals, self._first_prices = signals, first_prices or {}
+        self._only_newest, self._missed = only_newest, list[int]()
         self._coarse = [
             CoarseFeed(one.symbol, one.timeframe_ms, timeframe)
             for one in sources
@@ -142,6 +147,7 @@ class PaperSession:
         given["session"] = self._open()
         cerebro.addstrategy(find_strategy(recipe), **given)
         cerebro.run()
+        self._tell_missed()
         self._close()
         supervisor = self._desk.supervisor
         return (supervisor.ending if supervisor is not None else "") or "stopped"
@@ -266,12 +272,41 @@ class PaperSession:
             if coarse.symbol in candles:
                 coarse.show(stamp_ms)
         self._look_at_signals(stamp_ms)
+        if self._only_newest:
+            self._strategy().is_missed = is_behind = self._gate.is_behind(self._clock())
+            if not is_behind:
+                self._tell_missed()
         self._desk.begin_step(stamp_ms)
 
     def _fold(self, candles: Mapping[str, Candle]) -> None:
         for coarse in self._coarse:
             if coarse.symbol in candles:
                 coarse.add(candles[coarse.symbol])
+
+    def _strategy(self) -> Any:
+        return self._desk.broker.cerebro.runningstrats[0]
+
+    def _look_at_missed(self, stamp_ms: int) -> None:
+        """Write down that the agent was due at a bar that was only seen."""
+        strategy = self._strategy()
+        if strategy.is_missed and strategy.is_overdue:
+            self.record.journal.see(f"{MISSED} {stamp_ms}", self._clock(), MISSED, stamp_ms)
+            self._missed.append(stamp_ms)
+
+    def _tell_missed(self) -> None:
+        """Note the bars that were missed, all of an outage together."""
+        if not self._missed:
+            return
+        now_ms, n = self._clock(), len(self._missed)
+        first, last = to_time_text(self._missed[0]), to_time_text(self._missed[-1])
+        self._missed.clear()
+        which = f"{n} bars, closed {first} to {last}" if n > 1 else f"the bar that closed at {last}"
+        text = (
+            f"nobody was asked about {which}: a later one had closed by then, and only the newest "
+            "bar is decided at (an outage, a slow start, or an agent slower than its bars)"
+        )
+        self.record.journal.note(now_ms, "fault", text)
+        self._log.write("fault", now_ms, text=text)
 
     def _look_at_signals(self, stamp_ms: int) -> None:
         fresh = {} if self._signals is None else self._signals.step(stamp_ms)
@@ -286,6 +321,8 @@ class PaperSession:
     def _on_step(self, stamp_ms: int) -> None:
         """Write down what this step has brought, as far as it was not written before."""
         self._desk.end_step(stamp_ms)
+        if self._only_newest:
+            self._look_at_missed(stamp_ms)
         fresh = self.journal.entries[self._n_entries :]
         self._n_entries = len(self.journal.entries)
         known = min(self._n_known, len(fresh))
