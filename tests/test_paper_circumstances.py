@@ -1,19 +1,22 @@
 """Why a replay differs: a candle that came late, a session that was away, an agent that slept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from paper_sessions import RECIPE, Run, keys
+from paper_sessions import FREE, RECIPE, Run, keys
 from sandbox_clients import exchange, wavy
 
-from seawall.agent import Decision, Wake
+from seawall.action import Order
+from seawall.agent import Decision, Thinking, Wake
 from seawall.observation import Observation
 from seawall.paper.candles import Candle, CandleSource
 from seawall.paper.journal import PaperJournal
 from seawall.paper.kill_switch import KillSwitch
-from seawall.paper.parity import Parity, replay
+from seawall.paper.limits import Limits
+from seawall.paper.parity import FillPair, Parity, replay
 from seawall.paper.places import JOURNAL, SWITCH
 from seawall.paper.record import Record
 from seawall.sandbox.server import Server, ServerThread
@@ -132,3 +135,74 @@ class _Sleeper:
 
     def restore(self, _state: bytes) -> None:
         """Take nothing back."""
+
+
+class _Late:
+    """An agent that answers once, after two and a half bars, with an order.
+
+    ``thinking``: what it says of that; a replay, in which nothing takes time, goes by it.
+    """
+
+    def __init__(self, step: Callable[[int], object], thinking: Thinking | None = None) -> None:
+        self.step, self.thinking, self.n = step, thinking, 0
+
+    def decide(self, _observation: Observation) -> Decision | None:
+        """Buy at the first question."""
+        self.n += 1
+        if self.n > 1:
+            return None
+        self.step(_LATE_MS)
+        order = Order(symbol="ETH/USDT", side="buy", quantity=1.0)
+        return Decision(actions=(order,), thinking=self.thinking)
+
+
+_LATE_MS = 5 * MINUTE_MS // 2
+_THINKING = Thinking(n_calls=1, input_tokens=1, output_tokens=1, cost=0.0, latency_ms=_LATE_MS)
+
+
+@pytest.fixture
+def late(
+    thread: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FillPair]:
+    """Return a function: the fills of such an agent's sandbox session, one with its replay's."""
+
+    def play(limits: Limits = FREE, thinking: Thinking | None = None) -> FillPair:
+        keys(monkeypatch)
+        run = Run(thread, tmp_path, style="sandbox", limits=limits)
+        run.go(8, agent=_Late(thread.step, thinking))
+        (pair,) = compare(tmp_path, _Late(lambda _ms: None, thinking)).fills
+        assert pair.bar_ms == ETH.close_ms[100]
+        return pair
+
+    return play
+
+
+@pytest.mark.parametrize("thinking", [None, _THINKING], ids=["silent", "told"])
+def test_an_order_that_left_late_is_one_fill_with_its_reason(
+    late: Callable[..., FillPair], thinking: Thinking | None
+) -> None:
+    """Decided at one bar, sent in the third: one row, and what the price differs by is latency."""
+    pair = late(thinking=thinking)
+    assert pair.recorded is not None
+    assert pair.replayed is not None
+    assert "latency: filled 150.0 s after it" in pair.why
+    assert "of it latency" in pair.why
+    assert "nothing" not in pair.why
+
+
+def test_a_refusal_that_came_late_is_the_reason(late: Callable[..., FillPair]) -> None:
+    """Decided at one bar, refused in the third: the replay's fill has the limit beside it."""
+    pair = late(replace(FREE, max_order=500.0))
+    assert pair.recorded is None
+    assert pair.why.startswith("refused: max_order")
+
+
+def test_a_journal_without_the_decisions_of_orders_is_read(
+    late: Callable[..., FillPair], tmp_path: Path
+) -> None:
+    """One of an earlier version: an order counts for the bar in which it was sent."""
+    late()
+    with PaperJournal(tmp_path / JOURNAL) as journal, journal.transaction() as database:
+        database.execute("UPDATE orders SET intent = json_remove(intent, '$.decided_ms')")
+    bars = [pair.bar_ms for pair in compare(tmp_path, _Late(lambda _ms: None)).fills]
+    assert bars == [ETH.close_ms[100], ETH.close_ms[102]]

@@ -13,6 +13,7 @@ Left out: brackets, one-cancels-other, trailing and dated orders: they are rejec
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import backtrader as bt
@@ -59,6 +60,7 @@ class PaperBroker(bt.BrokerBase):
         stream: tells news of orders, where there is one.
         supervisor: watches the session, where there is one: its ``turn`` comes first at each turn,
             and what it refuses is not sent unless it makes a position smaller.
+        decided_ms: close of the bar that is decided at now; set by the desk, 0 before the first.
         fills: every execution that was booked, in order.
     """
 
@@ -79,6 +81,7 @@ class PaperBroker(bt.BrokerBase):
         self.fills: list[Fill] = []
         self.supervisor: Supervisor | None = None
         self.stream: OrderStream | None = None
+        self.decided_ms = 0
         self.startingcash = self.getcash()
         self._notifications: deque[bt.Order] = deque()
         self._alive: dict[str, bt.Order] = {}  # by client id
@@ -258,6 +261,7 @@ class PaperBroker(bt.BrokerBase):
             self._reject(order, why)
             return order
         resize(order, intent)
+        intent = replace(intent, decided_ms=self.decided_ms)
         self._transmit(order, intent, keeps_margin=bool(wishes.get("keep_margin")))
         return order
 
@@ -396,7 +400,11 @@ class PaperBroker(bt.BrokerBase):
         return fee or 0.0
 
     def _reject(self, order: bt.Order, why: str) -> None:
-        self._note("refused", f"{name_of(order.data)}: {why}")
+        journal, now_ms = self.client.journal, self.client.clock()
+        text = f"{name_of(order.data)}: {why}"
+        journal.note(now_ms, "refused", text)
+        told = {"time_ms": now_ms, "decided_ms": self.decided_ms, "text": text}
+        journal.see(f"refusal {journal.session} {order.ref}", now_ms, "refusal", told)
         order.reject(self)
         self._notifications.append(copy_order(order))
 

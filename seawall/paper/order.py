@@ -56,6 +56,8 @@ class OrderIntent:
         post_only, reduce_only: wishes of the order.
         trigger: which price sets off a stop on a perpetual.
         reason: why it was sent; from the decision.
+        decided_ms: close of the bar that it was decided at, however late it was sent; 0 where that
+            is not known, or no strategy decided: what the kill switch sells, say.
     """
 
     client_id: str
@@ -70,6 +72,7 @@ class OrderIntent:
     reduce_only: bool = False
     trigger: Literal["last", "mark"] = "last"
     reason: str = ""
+    decided_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

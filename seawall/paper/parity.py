@@ -6,7 +6,7 @@ by what a model of a market cannot know, and each difference is given its reason
 agent saw, a refusal, a partial fill, the time the order took, the spread it met.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from seawall.paper.asked import read_as
 from seawall.paper.circumstances import Circumstances
 from seawall.paper.futures_parity import pair_funding
 from seawall.paper.futures_record import has_told_account
+from seawall.paper.order import OrderRecord
 from seawall.paper.outcome import (
     SessionRun,
     find_run,
@@ -253,9 +254,10 @@ def _pair_fills(
     around: Circumstances,
 ) -> list[FillPair]:
     frame_ms = run.recipe.market.timeframe_ms
-    sent = _sent_in(record, run, frame_ms)
+    sent = _sent_in(record, run, [pair.recorded for pair in decisions])
     ours = _group(recorded_fills(record, run), sent)
-    theirs = _group(played.fills, _sent_by(played.journal, frame_ms))
+    replayed = [pair.replayed for pair in decisions]
+    theirs = _group(played.fills, _sent_by(played.journal, run, replayed))
     differing = {pair.time_ms for pair in decisions if pair.why}
     refused = _refusals(record, run, frame_ms)
     quotes, asked = _quotes(record, frame_ms), _asked_for(record, run, frame_ms)
@@ -316,29 +318,49 @@ def _sum(symbol: str, fills: Sequence[Fill] | None) -> Filled | None:
     return Filled(symbol, min(times), max(times), quantity, worth / traded, fee)
 
 
-def _sent_in(record: Record, run: SessionRun, frame_ms: int) -> dict[str, int]:
+def _bar_of(order: OrderRecord, frame_ms: int) -> int:
+    """Return the bar that followed the decision behind an order, however late it was sent.
+
+    Where no decision is known (of the kill switch's orders, in journals of earlier versions) it is
+    the bar in which it was sent.
+    """
+    return (order.intent.decided_ms or order.intent_ms) // frame_ms * frame_ms
+
+
+def _sent_in(record: Record, run: SessionRun, made: Iterable[Recorded | None]) -> dict[str, int]:
     """Return the bar that followed the decision behind each order of the session."""
     if run.setup.mode == "shadow":
-        return _sent_by(record.entries(run.numbers), frame_ms)
-    return {
-        one.exchange_id: one.intent_ms // frame_ms * frame_ms
-        for one in record.journal.orders()
-        if one.exchange_id
-    }
+        return _sent_by(record.entries(run.numbers), run, made)
+    frame_ms = run.recipe.market.timeframe_ms
+    orders = record.journal.orders()
+    return {one.exchange_id: _bar_of(one, frame_ms) for one in orders if one.exchange_id}
 
 
-def _sent_by(entries: Sequence[JournalEntry], frame_ms: int) -> dict[str, int]:
+def _sent_by(
+    entries: Sequence[JournalEntry], run: SessionRun, made: Iterable[Recorded | None]
+) -> dict[str, int]:
+    """Return the same of our own venue, whose orders arrive when they were thought of and sent."""
+    frame_ms, latency_ms = run.recipe.market.timeframe_ms, run.recipe.execution.latency_ms
+    decided = {}
+    for one in made:
+        if one is not None and one.decision.actions:
+            thinking = one.decision.thinking
+            thought_ms = 0 if thinking is None else thinking.latency_ms
+            decided[one.time_ms + thought_ms + latency_ms] = one.time_ms
     return {
-        one.order_id: one.time_ms // frame_ms * frame_ms for one in entries if one.kind == "ordered"
+        one.order_id: decided.get(one.time_ms, one.time_ms) // frame_ms * frame_ms
+        for one in entries
+        if one.kind == "ordered"
     }
 
 
 def _quotes(record: Record, frame_ms: int) -> dict[tuple[int, str], tuple[float, float]]:
     """Return the first bid and ask that were noted with an order, by bar and symbol."""
+    bars = {one.intent.client_id: _bar_of(one, frame_ms) for one in record.journal.orders()}
     found: dict[tuple[int, str], tuple[float, float]] = {}
-    for _, quote in record.journal.events("quote"):
-        key = (int(quote["time_ms"]) // frame_ms * frame_ms, str(quote["symbol"]))
-        found.setdefault(key, (float(quote["bid"]), float(quote["ask"])))
+    for key, quote in record.journal.events("quote"):
+        bar_ms = bars.get(key.removeprefix("quote "), int(quote["time_ms"]) // frame_ms * frame_ms)
+        found.setdefault((bar_ms, str(quote["symbol"])), (float(quote["bid"]), float(quote["ask"])))
     return found
 
 
@@ -349,9 +371,14 @@ def _refusals(record: Record, run: SessionRun, frame_ms: int) -> dict[tuple[int,
         for one in record.entries(run.numbers)
         if one.kind in ("refused", "rejected")
     }
+    dated = {
+        (told["time_ms"], told["text"]): told["decided_ms"]
+        for _, told in record.journal.events("refusal")
+    }
     for note in record.journal.notes("refused"):
         symbol, _, why = note.text.partition(": ")
-        found[note.time_ms // frame_ms * frame_ms, symbol] = f"refused: {why}"
+        decided_ms = dated.get((note.time_ms, note.text)) or note.time_ms
+        found[decided_ms // frame_ms * frame_ms, symbol] = f"refused: {why}"
     return found
 
 
@@ -359,7 +386,7 @@ def _asked_for(record: Record, run: SessionRun, frame_ms: int) -> dict[tuple[int
     """Return the base units that the orders of one decision were for; a shadow's are not kept."""
     found: dict[tuple[int, str], float] = {}
     for one in record.journal.orders() if run.setup.mode != "shadow" else ():
-        key = (one.intent_ms // frame_ms * frame_ms, one.intent.symbol)
+        key = (_bar_of(one, frame_ms), one.intent.symbol)
         sign = 1.0 if one.intent.side == "buy" else -1.0
         found[key] = found.get(key, 0.0) + sign * one.intent.quantity
     return found

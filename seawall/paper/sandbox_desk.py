@@ -42,7 +42,11 @@ class SandboxDesk:
         self.broker.next()
 
     def begin_step(self, stamp_ms: int) -> None:
-        """Look at the account; at the first step, take over what is open of earlier sessions."""
+        """Look at the account, and date what will be decided.
+
+        At the first step, take over what is open of earlier sessions.
+        """
+        self.broker.decided_ms = stamp_ms
         if stamp_ms > self._since_ms:
             self.broker.side.refresh(at_once=True)
         if self._has_taken_over:
