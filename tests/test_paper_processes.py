@@ -111,7 +111,7 @@ def test_a_killed_session_is_flattened_by_the_stop_itself(processes: Processes) 
     )
     on = ("--exchange", f"local:{_read_json(server)['url']}")
     folder = processes.folder / "killed"
-    recipe = RECIPE.replace("sma_cross", "buy_and_hold").partition("fast")[0]
+    recipe = TOML.replace("sma_cross", "buy_and_hold").partition("fast")[0]
     (processes.folder / "recipe.toml").write_text(recipe)
     first = processes.start("paper", "recipe.toml", "--sandbox", *on, "--out", str(folder))
     _wait_for(processes, folder, 3)
