@@ -1,5 +1,6 @@
 """``seawall paper`` and ``seawall replay``: trade on paper, look at it, stop it, compare it."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ def run(
     settings: Settings = [],  # noqa: B006 - typer reads the default, nobody changes it
     limits: Annotated[list[str], typer.Option("--limit", help=_LIMIT_HELP)] = [],  # noqa: B006
     agent_hosts: Annotated[
-        list[str], typer.Option("--agent-host", help="A host that the agent must reach.")
+        list[str],
+        typer.Option("--agent-host", help="A host that the agent must reach, or 127.0.0.1:PORT."),
     ] = [],  # noqa: B006
     out: Annotated[
         Path | None, typer.Option(help="The session's folder; paper/NAME otherwise.")
@@ -86,6 +88,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trade on paper: the recipe's job and agent on a live market. There is no live mode."""
+    from seawall.language.endpoint import URL_VARIABLE
     from seawall.paper.opening import Surroundings, open_session
 
     if shadow == sandbox:
@@ -97,7 +100,10 @@ def run(
         limits=_read_limits(limits, loaded), adopt=adopt, opens=opens,
     )  # fmt: skip
     file = keys or (_ENV_FILE if sandbox and _ENV_FILE.is_file() else None)
-    around = Surroundings(keys_file=file, agent_hosts=tuple(agent_hosts))
+    around = Surroundings(
+        keys_file=file, agent_hosts=tuple(agent_hosts),
+        agent_urls=(os.environ.get(URL_VARIABLE, ""),),
+    )  # fmt: skip
     venue = plan.venue.name
     if screen.err.is_terminal:
         screen.say(f"opening  {venue}")  # reading its markets may take a while

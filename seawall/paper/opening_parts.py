@@ -35,7 +35,7 @@ from seawall.paper.session import Desk, PaperSession
 from seawall.paper.signals import LiveSignals, check_signals
 from seawall.paper.supervisor import Supervisor
 from seawall.paper.terms import find_grid
-from seawall.paper.wall import raise_wall
+from seawall.paper.wall import find_ports, raise_wall
 from seawall.recipe import Recipe
 from seawall.units import SECOND_MS
 
@@ -54,6 +54,8 @@ class Surroundings:
         agent: in place of the recipe's.
         keys_file: a ``.env`` file.
         agent_hosts: what an agent must reach.
+        agent_urls: addresses that agents take from elsewhere than the recipe: what of them is on
+            loopback is open.
         has_wall: whether this process is held to the venue's hosts, for good.
         has_streams: whether a sandbox session listens to the account's stream.
         listens: whether signals stop the session; in the main thread only.
@@ -65,6 +67,7 @@ class Surroundings:
     agent: Agent | None = None
     keys_file: Path | None = None
     agent_hosts: tuple[str, ...] = ()
+    agent_urls: tuple[str, ...] = ()
     has_wall: bool = True
     has_streams: bool = True
     listens: bool = True
@@ -106,7 +109,10 @@ class Opening:
             self.redactor.add(secret)
         if around.has_wall:
             protect_output(self.redactor)
-            raise_wall([plan.venue_of(market) for market in plan.markets], around.agent_hosts)
+            venues = [plan.venue_of(market) for market in plan.markets]
+            agent = plan.recipe.agent
+            named = [{} if agent is None else agent.parameters, around.agent_urls]
+            raise_wall(venues, around.agent_hosts, find_ports(named))
         if around.agent is None and not self._to_end:
             # What is wrong with it is said before anything is begun.
             check_agent(plan.recipe, make_agent(plan.recipe), find_strategy(plan.recipe))
