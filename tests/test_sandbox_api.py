@@ -1,13 +1,15 @@
 """The sandbox's requests: signatures, parameters, filters, limits, and Binance's words for no."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from sandbox_clients import KEY, START_MS, RawClient, exchange, wavy
 
+from seawall.sandbox.contract import make_contract
 from seawall.sandbox.exchange import Exchange, Settings
-from seawall.sandbox.gateway import Request
-from seawall.sandbox.limits import Limits
+from seawall.sandbox.gateway import Answer, Request
+from seawall.sandbox.limits import LINEAR_LIMITS, Limits
 from seawall.sandbox.orders import Side
 from seawall.units import MINUTE_MS
 
@@ -279,6 +281,60 @@ def test_too_many_orders_are_refused() -> None:
     assert text == "Too many new orders; current limit is 3 orders per 10 SECOND."
     made.clock.advance(10_000)
     assert client.order("BUY", "MARKET", quantity="0.1")[1]["orderId"] == 4
+
+
+def both_products(settings: Settings) -> Exchange:
+    """Return an exchange that lists ETH and its perpetual."""
+    perpetual = wavy(60, "ETH/USDT:USDT")
+    return exchange(
+        wavy(60), perpetual, start_ms=NOW_MS, settings=settings, futures=10_000.0,
+        contracts={"ETH/USDT:USDT": make_contract(perpetual)},
+    )  # fmt: skip
+
+
+def test_each_product_has_limits_of_its_own() -> None:
+    """Binance's of USD-M are 2,400 of weight and 1,200 orders a minute, 300 in ten seconds."""
+    client = RawClient(both_products(Settings()))
+    told = {
+        api: [
+            (one["rateLimitType"], one["intervalNum"], one["interval"], one["limit"])
+            for one in client.public(f"{api}/exchangeInfo")["rateLimits"]
+        ]
+        for api in ("/api/v3", "/fapi/v1")
+    }
+    assert told["/api/v3"] == [
+        ("REQUEST_WEIGHT", 1, "MINUTE", 6_000), ("ORDERS", 10, "SECOND", 100),
+        ("ORDERS", 1, "DAY", 200_000),
+    ]  # fmt: skip
+    assert told["/fapi/v1"] == [
+        ("REQUEST_WEIGHT", 1, "MINUTE", 2_400), ("ORDERS", 10, "SECOND", 300),
+        ("ORDERS", 1, "MINUTE", 1_200),
+    ]  # fmt: skip
+    order = {"symbol": "ETHUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
+    for path, longer in (("/api/v3/order", "1d"), ("/fapi/v1/order", "1m")):
+        signed = client.send("POST", path, client.sign(order))
+        shown = {name for name in signed.headers if name.startswith("x-mbx-order-count")}
+        assert shown == {"x-mbx-order-count-10s", f"x-mbx-order-count-{longer}"}
+        assert signed.headers["x-mbx-order-count-10s"] == "1"
+
+
+def test_a_batch_counts_as_its_orders() -> None:
+    """Five of two batches fit into a limit of nine, and what is refused does not count."""
+    limits = replace(LINEAR_LIMITS, orders_per_ten_seconds=9)
+    client = RawClient(both_products(Settings(linear_limits=limits)))
+
+    def send(path: str, **params: object) -> Answer:
+        return client.send("POST", path, client.sign(params))
+
+    one = {"symbol": "ETHUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
+    batch = json.dumps([one] * 5)
+    answers = [send("/fapi/v1/batchOrders", batchOrders=batch) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 429]
+    assert answers[0].headers["x-mbx-order-count-1m"] == "5"
+    assert b"current limit is 9 orders per 10 SECOND" in answers[1].body
+    last = [send("/fapi/v1/order", **one) for _ in range(5)]
+    assert [answer.status for answer in last] == [200] * 4 + [429]
+    assert last[3].headers["x-mbx-order-count-10s"] == "9"
 
 
 def test_a_path_that_is_not_served_is_said_so(alice: RawClient) -> None:

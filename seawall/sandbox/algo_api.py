@@ -203,7 +203,7 @@ def _open_weight(call: Call) -> int:
 
 
 ROUTES: Routes = {
-    ("POST", "/fapi/v1/algoOrder"): Route(place, 0, "signed", is_order=True),
+    ("POST", "/fapi/v1/algoOrder"): Route(place, 0, "signed", n_orders=1),
     ("GET", "/fapi/v1/algoOrder"): Route(query, 1, "signed"),
     ("DELETE", "/fapi/v1/algoOrder"): Route(cancel, 1, "signed"),
     ("DELETE", "/fapi/v1/algoOpenOrders"): Route(cancel_all, 1, "signed"),

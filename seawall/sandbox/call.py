@@ -151,13 +151,13 @@ class Route(NamedTuple):
         handler: returns a JSON value, or bytes that are JSON already.
         weight: of the request, or how it follows from the parameters.
         security: what the request must carry.
-        is_order: counts as a new order.
+        n_orders: how many new orders it is, or how that follows from the parameters.
     """
 
     handler: Handler
     weight: int | Callable[[Call], int] = 1
     security: Security = "none"
-    is_order: bool = False
+    n_orders: int | Callable[[Call], int] = 0
 
 
 Routes = dict[tuple[str, str], Route]

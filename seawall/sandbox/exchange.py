@@ -15,7 +15,7 @@ from seawall.sandbox.accounts import Account, Accounts
 from seawall.sandbox.book import Book
 from seawall.sandbox.clock import Clock
 from seawall.sandbox.decimals import from_float
-from seawall.sandbox.limits import Limits
+from seawall.sandbox.limits import LINEAR_LIMITS, Limits
 from seawall.sandbox.linear_account import pay
 from seawall.sandbox.linear_desk import DeskTerms, LinearDesk
 from seawall.sandbox.linear_floor import LinearFloor
@@ -59,7 +59,8 @@ class Settings:
         futures_maker_fee_bps, futures_taker_fee_bps: of fills of perpetuals.
         liquidation_fee_bps: of the notional that a liquidation closes.
         leverage: of a perpetual that no leverage was chosen for.
-        limits: request weights and order counts; None for none.
+        limits: request weights and order counts of spot; None for none, of perpetuals neither.
+        linear_limits: those of perpetuals.
         kept: orders that are over, and trades, kept per account and market.
     """
 
@@ -70,7 +71,12 @@ class Settings:
     liquidation_fee_bps: float = 125.0
     leverage: float = 20.0
     limits: Limits | None = field(default_factory=Limits)
+    linear_limits: Limits = LINEAR_LIMITS
     kept: int = 20_000
+
+    def limits_of(self, product: Product) -> Limits | None:
+        """Return the limits of a product, None where there are none."""
+        return self.limits if self.limits is None or product == "spot" else self.linear_limits
 
 
 class Exchange:

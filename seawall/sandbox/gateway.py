@@ -7,16 +7,17 @@ can a test.
 import json
 from typing import NamedTuple
 
-from seawall.sandbox.accounts import Account
 from seawall.sandbox.call import Call, Route, Routes, parse_params
 from seawall.sandbox.exchange import Exchange
-from seawall.sandbox.limits import Meter, OrderMeter
+from seawall.sandbox.limits import Limits, Meter, OrderMeter
+from seawall.sandbox.market import Product
 from seawall.sandbox.refusals import ApiError, unknown_path
 from seawall.sandbox.signing import identify
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 OK = 200
-_LIMITED = ("/api", "/fapi", "/dapi")  # each with an account of its own; /sapi is not limited
+# Each with counters of its own; /sapi is not limited.
+_LIMITED: dict[str, Product] = {"/api": "spot", "/fapi": "linear", "/dapi": "linear"}
 
 
 class Request(NamedTuple):
@@ -83,8 +84,8 @@ class Gateway:
         self.weigh(route, call, headers)
         call.account = identify(call, self.exchange.accounts, route.security)
         call.now_ms = now_ms if route.security != "none" else call.now_ms
-        if route.is_order and call.account is not None:
-            self.count_order(call.account, path, now_ms, headers)
+        if route.n_orders and call.account is not None:
+            self.count_orders(route, call, now_ms, headers)
         return self.run(route, call)
 
     def weigh(self, route: Route, call: Call, headers: dict[str, str]) -> None:
@@ -93,9 +94,9 @@ class Gateway:
         Raises:
             ApiError: it is one too many.
         """
-        limits = self.exchange.settings.limits
-        prefix = call.path[: call.path.find("/", 1)]
-        if limits is None or prefix not in _LIMITED:
+        prefix = _prefix(call)
+        limits = self._limits(prefix)
+        if limits is None:
             return
         meter = self._meters.get((prefix, call.address))
         if meter is None:
@@ -104,20 +105,28 @@ class Gateway:
         used = str(meter.add(call.now_ms, weight))
         headers["x-mbx-used-weight"] = headers["x-mbx-used-weight-1m"] = used
 
-    def count_order(
-        self, account: Account, path: str, now_ms: int, headers: dict[str, str]
-    ) -> None:
-        """Count a new order of an account.
+    def count_orders(self, route: Route, call: Call, now_ms: int, headers: dict[str, str]) -> None:
+        """Count the new orders of a call whose sender is known.
 
         Raises:
-            ApiError: it is one too many.
+            ApiError: they are too many.
         """
-        limits = self.exchange.settings.limits
+        prefix = _prefix(call)
+        limits = self._limits(prefix)
         if limits is None:
             return
-        key = (path[: path.find("/", 1)], account.name)
+        key = prefix, call.owner.name
         meter = self._order_meters.get(key)
         if meter is None:
             meter = self._order_meters[key] = OrderMeter(limits)
-        counts = meter.add(now_ms)
-        headers["x-mbx-order-count-10s"], headers["x-mbx-order-count-1d"] = map(str, counts)
+        n = route.n_orders if isinstance(route.n_orders, int) else route.n_orders(call)
+        headers |= meter.add(now_ms, n)
+
+    def _limits(self, prefix: str) -> Limits | None:
+        product = _LIMITED.get(prefix)
+        return None if product is None else self.exchange.settings.limits_of(product)
+
+
+def _prefix(call: Call) -> str:
+    """Return the first part of a call's path, ``"/fapi"``."""
+    return call.path[: call.path.find("/", 1)]

@@ -1,33 +1,70 @@
 """Request weights and order counts, as Binance limits them: 429 first, 418 for who goes on.
 
-Source: Binance spot, general information on limits. The windows are the exchange's minutes, ten
-seconds and days; weights count per address, orders per account.
+Source: Binance spot and USD-M futures, general information on limits; each product counts for
+itself. The windows are the exchange's minutes, ten seconds and days; weights count per address,
+orders per account.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from seawall.sandbox.refusals import TEAPOT, TOO_MANY, ApiError
 from seawall.units import DAY_MS, MINUTE_MS, SECOND_MS
 
-TEN_SECONDS_MS = 10 * SECOND_MS
+
+class OrderLimit(NamedTuple):
+    """How many new orders there may be in ``n`` seconds, minutes or days."""
+
+    n: int
+    interval: str  # SECOND, MINUTE or DAY
+    most: int
+
+    @property
+    def length_ms(self) -> int:
+        """Return how long its window is."""
+        return self.n * {"SECOND": SECOND_MS, "MINUTE": MINUTE_MS, "DAY": DAY_MS}[self.interval]
+
+    @property
+    def header(self) -> str:
+        """Return the name of the header that counts it."""
+        return f"x-mbx-order-count-{self.n}{self.interval[0].lower()}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one address and one account may do.
+    """What one address and one account may do with one product; by default with spot.
 
     Attributes:
         weight_per_minute: sum of the requests' weights.
-        orders_per_ten_seconds, orders_per_day: new orders.
+        orders_per_ten_seconds, orders_per_minute, orders_per_day: new orders; None: not limited.
         patience: requests that are answered 429 before the address is banned.
         ban_ms: how long the first ban lasts; each further one is twice as long, up to three days.
     """
 
     weight_per_minute: int = 6_000
-    orders_per_ten_seconds: int = 100
-    orders_per_day: int = 200_000
+    orders_per_ten_seconds: int | None = 100
+    orders_per_minute: int | None = None
+    orders_per_day: int | None = 200_000
     patience: int = 10
     ban_ms: int = 2 * MINUTE_MS
+
+    @property
+    def orders(self) -> list[OrderLimit]:
+        """Return the limits of new orders that there are."""
+        given = (
+            (10, "SECOND", self.orders_per_ten_seconds),
+            (1, "MINUTE", self.orders_per_minute),
+            (1, "DAY", self.orders_per_day),
+        )
+        return [OrderLimit(n, interval, most) for n, interval, most in given if most is not None]
+
+
+LINEAR_LIMITS = Limits(
+    weight_per_minute=2_400,
+    orders_per_ten_seconds=300,
+    orders_per_minute=1_200,
+    orders_per_day=None,
+)
 
 
 @dataclass(slots=True)
@@ -102,31 +139,28 @@ class Meter:
         )
 
 
-@dataclass(slots=True)
 class OrderMeter:
     """How many orders one account has sent."""
 
-    limits: Limits
-    ten_seconds: _Window = field(default_factory=lambda: _Window(TEN_SECONDS_MS))
-    day: _Window = field(default_factory=lambda: _Window(DAY_MS))
+    def __init__(self, limits: Limits) -> None:
+        self._windows = [(limit, _Window(limit.length_ms)) for limit in limits.orders]
 
-    def add(self, now_ms: int) -> tuple[int, int]:
-        """Count an order and return the counts of ten seconds and of the day.
+    def add(self, now_ms: int, n: int = 1) -> dict[str, str]:
+        """Count ``n`` orders and return the headers that say how many there are in each window.
 
         Raises:
-            ApiError: it is one too many.
+            ApiError: they are too many; none of them counts.
         """
-        counts = self.ten_seconds.add(now_ms, 1), self.day.add(now_ms, 1)
-        for count, limit, name, window in (
-            (counts[0], self.limits.orders_per_ten_seconds, "10 SECOND", self.ten_seconds),
-            (counts[1], self.limits.orders_per_day, "1 DAY", self.day),
-        ):
-            if count > limit:
-                window.used -= 1  # a refused order does not count
+        counts = [(limit, window, window.add(now_ms, n)) for limit, window in self._windows]
+        for limit, full, count in counts:
+            if count > limit.most:
+                for window in (window for _, window in self._windows):
+                    window.used -= n
                 raise ApiError(
                     -1015,
-                    f"Too many new orders; current limit is {limit} orders per {name}.",
+                    f"Too many new orders; current limit is {limit.most} orders per "
+                    f"{limit.n} {limit.interval}.",
                     status=TOO_MANY,
-                    headers={"Retry-After": str(window.seconds_left(now_ms))},
+                    headers={"Retry-After": str(full.seconds_left(now_ms))},
                 )
-        return counts
+        return {limit.header: str(count) for limit, _, count in counts}

@@ -46,7 +46,7 @@ def exchange_info(exchange: Exchange, call: Call) -> object:
         "timezone": "UTC",
         "serverTime": call.now_ms,
         "futuresType": "U_MARGINED",
-        "rateLimits": rates_of(exchange),
+        "rateLimits": rates_of(exchange, "linear"),
         "exchangeFilters": [],
         "assets": [{"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"}],
         "symbols": [_describe(exchange, one) for one in exchange.linear.markets.values()],

@@ -284,11 +284,15 @@ def _open_weight(call: Call) -> int:
     return 1 if "symbol" in call.params else 40
 
 
+def _n_in_batch(call: Call) -> int:
+    return min(len(_read_list(call, "batchOrders")), _MOST_IN_BATCH)
+
+
 ROUTES: Routes = {
-    ("POST", "/fapi/v1/order"): Route(place, 0, "signed", is_order=True),
+    ("POST", "/fapi/v1/order"): Route(place, 0, "signed", n_orders=1),
     ("POST", "/fapi/v1/order/test"): Route(place_test, 0, "signed"),
-    ("POST", "/fapi/v1/batchOrders"): Route(place_batch, 5, "signed", is_order=True),
-    ("PUT", "/fapi/v1/order"): Route(modify, 1, "signed", is_order=True),
+    ("POST", "/fapi/v1/batchOrders"): Route(place_batch, 5, "signed", n_orders=_n_in_batch),
+    ("PUT", "/fapi/v1/order"): Route(modify, 1, "signed", n_orders=1),
     ("GET", "/fapi/v1/order"): Route(query, 1, "signed"),
     ("GET", "/fapi/v1/openOrder"): Route(query_open, 1, "signed"),
     ("DELETE", "/fapi/v1/order"): Route(cancel, 1, "signed"),

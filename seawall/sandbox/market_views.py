@@ -10,7 +10,7 @@ from seawall.sandbox.call import MOST_ROWS, Call
 from seawall.sandbox.decimals import ONE, float_to_text, to_text
 from seawall.sandbox.exchange import Exchange
 from seawall.sandbox.klines import Kline, KlineTable
-from seawall.sandbox.market import Market
+from seawall.sandbox.market import Market, Product
 from seawall.sandbox.spot_json import JsonDict
 from seawall.sandbox.tape import Print
 from seawall.units import DAY_MS, HOUR_MS
@@ -153,16 +153,13 @@ def changes(day: Kline) -> JsonDict:
     }
 
 
-def rates_of(exchange: Exchange) -> list[JsonDict]:
-    """Return the limits of requests and orders as ``exchangeInfo`` lists them."""
-    limits = exchange.settings.limits
+def rates_of(exchange: Exchange, product: Product) -> list[JsonDict]:
+    """Return the limits of requests and orders as a product's ``exchangeInfo`` lists them."""
+    limits = exchange.settings.limits_of(product)
     if limits is None:
         return []
-    return [
-        _rate("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute),
-        _rate("ORDERS", "SECOND", 10, limits.orders_per_ten_seconds),
-        _rate("ORDERS", "DAY", 1, limits.orders_per_day),
-    ]
+    orders = [_rate("ORDERS", one.interval, one.n, one.most) for one in limits.orders]
+    return [_rate("REQUEST_WEIGHT", "MINUTE", 1, limits.weight_per_minute), *orders]
 
 
 def _rate(kind: str, interval: str, n: int, limit: int) -> JsonDict:

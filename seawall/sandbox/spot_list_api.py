@@ -121,8 +121,8 @@ def _find(call: Call, client_name: str, refusal: ApiError) -> OrderList:
 
 
 ROUTES: Routes = {
-    ("POST", "/api/v3/orderList/oco"): Route(place, 1, "signed", is_order=True),
-    ("POST", "/api/v3/order/oco"): Route(place_old, 1, "signed", is_order=True),
+    ("POST", "/api/v3/orderList/oco"): Route(place, 1, "signed", n_orders=2),
+    ("POST", "/api/v3/order/oco"): Route(place_old, 1, "signed", n_orders=2),
     ("GET", "/api/v3/orderList"): Route(query, 4, "signed"),
     ("DELETE", "/api/v3/orderList"): Route(cancel, 1, "signed"),
     ("GET", "/api/v3/openOrderList"): Route(open_lists, 6, "signed"),

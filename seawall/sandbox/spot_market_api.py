@@ -51,7 +51,7 @@ def exchange_info(exchange: Exchange, call: Call) -> object:
     return {
         "timezone": "UTC",
         "serverTime": call.now_ms,
-        "rateLimits": rates_of(exchange),
+        "rateLimits": rates_of(exchange, "spot"),
         "exchangeFilters": [],
         "symbols": [_describe(market) for market in _chosen(exchange, call)],
     }

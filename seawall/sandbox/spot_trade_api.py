@@ -296,11 +296,11 @@ def _open_weight(call: Call) -> int:
 
 
 ROUTES: Routes = {
-    ("POST", "/api/v3/order"): Route(place, 1, "signed", is_order=True),
+    ("POST", "/api/v3/order"): Route(place, 1, "signed", n_orders=1),
     ("POST", "/api/v3/order/test"): Route(place_test, 1, "signed"),
     ("GET", "/api/v3/order"): Route(query, 4, "signed"),
     ("DELETE", "/api/v3/order"): Route(cancel, 1, "signed"),
-    ("POST", "/api/v3/order/cancelReplace"): Route(cancel_replace, 1, "signed", is_order=True),
+    ("POST", "/api/v3/order/cancelReplace"): Route(cancel_replace, 1, "signed", n_orders=1),
     ("GET", "/api/v3/openOrders"): Route(open_orders, _open_weight, "signed"),
     ("DELETE", "/api/v3/openOrders"): Route(cancel_all, 1, "signed"),
     ("GET", "/api/v3/allOrders"): Route(all_orders, 20, "signed"),

@@ -126,8 +126,8 @@ class WsApi:
             call.account = find_account(call.key, self._gateway.exchange.accounts)
         elif route.security == "signed":
             self._identify(call)
-        if route.is_order:
-            self._gateway.count_order(call.owner, call.path, now_ms, {})
+        if route.n_orders:
+            self._gateway.count_orders(route, call, now_ms, {})
         return self._gateway.run(route, call)
 
     def _identify(self, call: Call) -> None:
