@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from seawall.paper.reconcile import reconcile
 from seawall.paper.record import Record
 from seawall.paper.status import read_status
 from seawall.sandbox.server import Server, ServerThread
-from seawall.units import MINUTE_MS
+from seawall.units import HOUR_MS, MINUTE_MS
 
 ETH, BTC = wavy(2_000), wavy(2_000, "BTC/USDT", 60_000.0)
 SYMBOL = "ETH/USDT"
@@ -592,6 +593,25 @@ def test_a_recipe_that_cannot_be_run_live_is_refused(tmp_path: Path) -> None:
         recipe = RECIPE.with_settings(settings)
         with pytest.raises(RecipeError, match=word):
             Plan(recipe=recipe, style="shadow", exchange="binance", folder=tmp_path)
+
+
+def test_bars_that_the_exchange_has_not_are_refused_with_those_it_has(tmp_path: Path) -> None:
+    """Hourly bars, asked for minutes; nothing is begun."""
+    candles = wavy(300)
+    hours = replace(
+        candles,
+        key=SeriesKey("candles", "test", "ETH/USDT", "1h"),
+        time_ms=candles.time_ms[0] + HOUR_MS * np.arange(300, dtype=np.int64),
+    )
+    with ServerThread(Server(exchange(hours))) as made:
+        made.step(100 * HOUR_MS)
+        with pytest.raises(PaperError, match=r"has 1h bars, .* is 1m: set market\.timeframe=1h"):
+            Run(made, tmp_path / "p").go(1)
+        assert not (tmp_path / "p").exists()
+        recipe = RECIPE.with_settings({"market.timeframe": "1h", "market.warmup": "20h"})
+        run = Run(made, tmp_path / "p", recipe=recipe)
+        run.go(60)
+        assert (tmp_path / "p" / JOURNAL).exists()
 
 
 def test_recorded_fills_are_the_venue_s(thread: ServerThread, tmp_path: Path, record: Any) -> None:

@@ -1,6 +1,7 @@
 """The sandbox's markets: amounts, the path inside a bar, klines, and the clock."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from sandbox_clients import (
 
 from seawall.errors import DataError, RecipeError
 from seawall.market.catalog import Catalog
-from seawall.market.series import SeriesKey
+from seawall.market.series import Candles, SeriesKey
 from seawall.sandbox.clock import Clock, shift_to_now
 from seawall.sandbox.decimals import ONE, float_to_text, from_float, parse_decimal, to_text
 from seawall.sandbox.market import Liquidity
@@ -32,7 +33,7 @@ from seawall.sandbox.sources import (
     shifted,
 )
 from seawall.sandbox.tape import Tape
-from seawall.units import DAY_MS, HOUR_MS, MINUTE_MS
+from seawall.units import DAY_MS, HOUR_MS, MINUTE_MS, to_time_ms
 
 PRICES = st.integers(100, 10**7)  # cents
 
@@ -171,6 +172,52 @@ def test_weeks_begin_on_mondays_and_finer_intervals_are_refused() -> None:
     week = client.public("/api/v3/klines", symbol="ETHUSDT", interval="1w")
     assert week[0][0] == START_MS
     answer = client.send("GET", "/api/v3/klines", "symbol=ETHUSDT&interval=1s")
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, -1120)
+
+
+def days(n: int, first: str) -> Candles:
+    """Return ``n`` daily bars from a day on, each a bit above the last."""
+    close = 3000.0 + np.arange(n)
+    return Candles(
+        key=SeriesKey("candles", "test", "ETH/USDT", "1d"),
+        time_ms=to_time_ms(first) + DAY_MS * np.arange(n, dtype=np.int64),
+        open=close - 1, high=close + 2, low=close - 3, close=close, volume=np.full(n, 10.0),
+    )  # fmt: skip
+
+
+def test_months_are_those_of_the_calendar() -> None:
+    """From 2024-01-20: a part of January, February's 29 days, and March as far as it goes."""
+    client = RawClient(exchange(days(90, "2024-01-20"), start_ms=to_time_ms("2024-03-11")))
+    rows = client.public("/api/v3/klines", symbol="ETHUSDT", interval="1M")
+    firsts = [to_time_ms(f"2024-0{month}-01") for month in (1, 2, 3, 4)]
+    assert [row[0] for row in rows] == firsts[:3]
+    assert [row[6] + 1 for row in rows] == firsts[1:]
+    assert [float(x) for x in rows[1][1:6]] == [3011.0, 3042.0, 3009.0, 3040.0, 290.0]
+    assert float(rows[2][1]) == 3040.0
+    assert float(rows[2][5]) < 110.0
+
+
+def test_three_days_begin_at_multiples_since_1970_and_weeks_on_mondays() -> None:
+    """2024-01-21 is day 19,743 = 3 * 6,581; 2024-01-22 is a Monday."""
+    client = RawClient(exchange(days(90, "2024-01-20"), start_ms=to_time_ms("2024-02-10")))
+    for interval, first, step in (("3d", "2024-01-21", 3), ("1w", "2024-01-22", 7)):
+        rows = client.public("/api/v3/klines", symbol="ETHUSDT", interval=interval)
+        begin = to_time_ms(first) - step * DAY_MS  # its bars before the first are missing
+        assert [row[0] for row in rows] == [begin + step * DAY_MS * k for k in range(len(rows))]
+        assert len(rows) >= 4
+
+
+def test_months_need_bars_that_a_day_is_made_of() -> None:
+    """Bars of a week lie across the ends of months."""
+    weeks = days(30, "2024-01-01")
+    weeks = replace(
+        weeks,
+        key=SeriesKey("candles", "test", "ETH/USDT", "1w"),
+        time_ms=to_time_ms("2024-01-01") + 7 * DAY_MS * np.arange(30, dtype=np.int64),
+    )
+    client = RawClient(exchange(weeks, start_ms=to_time_ms("2024-03-11")))
+    assert client.public("/api/v3/klines", symbol="ETHUSDT", interval="1w")
+    answer = client.send("GET", "/api/v3/klines", "symbol=ETHUSDT&interval=1M")
     assert (answer.status, json.loads(answer.body)["code"]) == (400, -1120)
 
 

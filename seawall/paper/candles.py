@@ -19,6 +19,7 @@ from seawall.units import SECOND_MS, to_duration_ms
 _PAGE = 500
 _POLL_SECONDS, _QUICK_SECONDS = 0.5, 0.1
 _CLOSE_MS = 5_000  # after its end a candle is there, or late
+_NO_INTERVAL = -1120  # Binance's code for a timeframe that it does not have
 
 
 class Candle(NamedTuple):
@@ -105,6 +106,36 @@ class CandleSource:
                 break
             since_ms = last_ms + self.timeframe_ms
         return [found[time_ms] for time_ms in sorted(found)]
+
+
+def check_timeframe(calls: Calls, symbol: str, timeframe: str) -> None:
+    """Look whether the exchange has candles of a timeframe: our own has none finer than its bars.
+
+    Raises:
+        PaperError: it has not; the message names the shortest one that it has above it.
+        ExchangeFault: it does not answer.
+    """
+    exchange = calls.exchange
+    seconds = {one: int(exchange.parse_timeframe(one)) for one in exchange.timeframes}
+    least = to_duration_ms(timeframe) // SECOND_MS
+    longer = sorted((one for one in seconds if seconds[one] > least), key=seconds.__getitem__)
+    for tried in (timeframe, *longer):
+        try:
+            calls.list(exchange.fetch_ohlcv, symbol, tried, None, 1)
+        except ExchangeFault as error:
+            if error.fault.code != _NO_INTERVAL:
+                raise
+            continue
+        if tried == timeframe:
+            return
+        raise PaperError(
+            f"the exchange's market {symbol} has {tried} bars, market.timeframe is {timeframe}: "
+            f"set market.timeframe={tried}, or list the market with {timeframe} bars"
+        )
+    raise PaperError(
+        f"the exchange's market {symbol} must have candles of market.timeframe, has none of "
+        f"{timeframe} or longer: set another"
+    )
 
 
 class CandleGate:

@@ -17,7 +17,7 @@ from seawall.paper.account_lock import AccountLock
 from seawall.paper.allowed import Market
 from seawall.paper.asked import AskedAgent
 from seawall.paper.calls import Calls
-from seawall.paper.candles import CandleGate, CandleSource, find_pause
+from seawall.paper.candles import CandleGate, CandleSource, check_timeframe, find_pause
 from seawall.paper.client import ExchangeClient
 from seawall.paper.clock import AskedClock, WallClock
 from seawall.paper.connect import connect
@@ -153,6 +153,8 @@ class Opening:
                 f"{venue.name} must list the recipe's symbols, lacks {', '.join(missing)}: set "
                 "market.symbols"
             )
+        for symbol in symbols if self.plan.is_local else ():
+            check_timeframe(calls, symbol, self.plan.recipe.market.timeframe)
         return exchange
 
     def _take_folder(self, keys: SandboxKeys | None) -> None:

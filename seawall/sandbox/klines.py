@@ -2,15 +2,16 @@
 
 Prices and volumes read back as the source's to the bit. Coarser intervals are added up from the
 market's own bars and start where Binance's do: at multiples of the interval since 1970, weeks on
-Mondays.
+Mondays, months on their first.
 
-Left out: months, and intervals finer than the source.
+Left out: intervals finer than the source, and those that its bars do not divide.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seawall.market.series import FloatArray, TimeArray
 from seawall.sandbox.decimals import ONE, float_to_text
@@ -20,12 +21,21 @@ from seawall.units import DAY_MS, to_duration_ms
 INTERVALS = (
     *("1s", "1m", "3m", "5m", "15m", "30m"),
     *("1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"),
+    "1M",
 )
+_MONTH = "1M"
 _CHUNK_ROWS = 512
 _KEPT_CHUNKS = 128
 _WEEK_MS = 7 * DAY_MS
 _FIRST_MONDAY_MS = 4 * DAY_MS  # 1970-01-05
 _ROW = '[%d,"%s","%s","%s","%s","%s",%d,"%s",%d,"%s","%s","0"]'
+
+
+def is_served(interval: str, timeframe_ms: int) -> bool:
+    """Return whether bars of a timeframe add up to an interval of Binance's."""
+    if interval == _MONTH:
+        return DAY_MS % timeframe_ms == 0
+    return interval in INTERVALS and to_duration_ms(interval) % timeframe_ms == 0
 
 
 class Kline(NamedTuple):
@@ -71,12 +81,12 @@ class KlineTable:
 
     def __init__(self, tape: Tape, interval: str) -> None:
         """Group the bars of ``tape``; ``interval`` is a multiple of their timeframe."""
-        self._tape, self.step_ms = tape, to_duration_ms(interval)
+        self._tape, self._interval = tape, interval
         candles = tape.candles
-        offset = _FIRST_MONDAY_MS if self.step_ms % _WEEK_MS == 0 else 0
-        groups = (candles.time_ms - offset) // self.step_ms
-        starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1))
-        self.open_ms: TimeArray = groups[starts] * self.step_ms + offset
+        opens = _opens(candles.time_ms, interval)
+        starts = np.flatnonzero(np.diff(opens, prepend=opens[:1] - 1))
+        self.open_ms: TimeArray = opens[starts]
+        self._close_ms = _ends(self.open_ms, interval) - 1
         self._starts: IntArray = np.append(starts, len(candles)).astype(np.int64)
         self._chunks: OrderedDict[int, list[bytes]] = OrderedDict()
         self._before: tuple[int, Kline | None] = (-1, None)  # a bar, and the whole ones before it
@@ -98,7 +108,7 @@ class KlineTable:
             first = int(self._starts[row])
             done = self._summary(np.array([first]), np.array([bar]))[0] if bar > first else None
             self._before = bar, done
-        return _join(self._before[1], now, int(self.open_ms[row]), self.step_ms)
+        return _join(self._before[1], now, int(self.open_ms[row]), int(self._close_ms[row]))
 
     def _chunk(self, number: int) -> list[bytes]:
         chunk = self._chunks.get(number)
@@ -119,11 +129,10 @@ class KlineTable:
         flows = self._tape.flows(first, last)
         at = starts - first
         span = slice(first, last)
-        offset = _FIRST_MONDAY_MS if self.step_ms % _WEEK_MS == 0 else 0
-        open_ms = (candles.time_ms[starts] - offset) // self.step_ms * self.step_ms + offset
+        open_ms = _opens(candles.time_ms[starts], self._interval)
         columns = (
             open_ms,
-            open_ms + self.step_ms - 1,
+            _ends(open_ms, self._interval) - 1,
             candles.open[starts],
             np.maximum.reduceat(candles.high[span], at),
             np.minimum.reduceat(candles.low[span], at),
@@ -134,6 +143,26 @@ class KlineTable:
             stops * self._tape.n_prints - 1,
         )
         return [Kline(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _opens(time_ms: TimeArray, interval: str) -> TimeArray:
+    """Return when the interval that holds each time begins."""
+    if interval == _MONTH:
+        return _to_ms(time_ms.astype("datetime64[ms]").astype("datetime64[M]"))
+    step_ms = to_duration_ms(interval)
+    offset = _FIRST_MONDAY_MS if step_ms % _WEEK_MS == 0 else 0
+    return (time_ms - offset) // step_ms * step_ms + offset
+
+
+def _ends(open_ms: TimeArray, interval: str) -> TimeArray:
+    """Return when intervals that begin at ``open_ms`` are over."""
+    if interval == _MONTH:
+        return _to_ms(open_ms.astype("datetime64[ms]").astype("datetime64[M]") + 1)
+    return open_ms + to_duration_ms(interval)
+
+
+def _to_ms(months: NDArray[np.datetime64]) -> TimeArray:
+    return months.astype("datetime64[ms]").astype(np.int64)
 
 
 def _add(values: FloatArray, at: IntArray) -> FloatArray:
@@ -149,9 +178,8 @@ def _add_flows(flows: Flows, at: IntArray) -> tuple[FloatArray, IntArray, FloatA
     )
 
 
-def _join(done: Kline | None, now: Kline, open_ms: int, step_ms: int) -> Kline:
+def _join(done: Kline | None, now: Kline, open_ms: int, close_ms: int) -> Kline:
     """Return a kline of whole bars and of what has happened after them."""
-    close_ms = open_ms + step_ms - 1
     if done is None:
         return now._replace(open_ms=open_ms, close_ms=close_ms)
     return now._replace(

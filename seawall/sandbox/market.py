@@ -14,11 +14,11 @@ from seawall.errors import DataError, RecipeError
 from seawall.market.series import PRICE_FIELDS, Candles
 from seawall.sandbox.contract import Contract, make_contract
 from seawall.sandbox.decimals import ONE
-from seawall.sandbox.klines import INTERVALS, Kline, KlineTable, add_up
+from seawall.sandbox.klines import INTERVALS, Kline, KlineTable, add_up, is_served
 from seawall.sandbox.marks import Marks
 from seawall.sandbox.refusals import invalid_interval
 from seawall.sandbox.tape import Print, Tape
-from seawall.units import DAY_MS, split_symbol, to_duration_ms, to_time_text
+from seawall.units import DAY_MS, split_symbol, to_time_text
 
 Product = Literal["spot", "linear"]
 
@@ -214,7 +214,7 @@ class Market:
 
     def intervals(self) -> list[str]:
         """Return the kline intervals that are served."""
-        return [text for text in INTERVALS if to_duration_ms(text) % self.timeframe_ms == 0]
+        return [text for text in INTERVALS if is_served(text, self.timeframe_ms)]
 
     def klines(self, interval: str) -> KlineTable:
         """Return the table of an interval.
@@ -224,7 +224,7 @@ class Market:
         """
         table = self._tables.get(interval)
         if table is None:
-            if interval not in INTERVALS or to_duration_ms(interval) % self.timeframe_ms:
+            if not is_served(interval, self.timeframe_ms):
                 raise invalid_interval()
             table = self._tables[interval] = KlineTable(self.tape, interval)
         return table

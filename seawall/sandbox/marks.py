@@ -11,10 +11,9 @@ import numpy as np
 
 from seawall.market.series import PRICE_FIELDS, Candles
 from seawall.sandbox.decimals import ONE
-from seawall.sandbox.klines import INTERVALS, Kline, KlineTable, add_up
+from seawall.sandbox.klines import Kline, KlineTable, add_up, is_served
 from seawall.sandbox.refusals import invalid_interval
 from seawall.sandbox.tape import Tape
-from seawall.units import to_duration_ms
 
 _TICK = 1  # a mark is not on the market's grid
 
@@ -54,7 +53,7 @@ class Marks:
         """
         table = self._tables.get(interval)
         if table is None:
-            if interval not in INTERVALS or to_duration_ms(interval) % self._timeframe_ms:
+            if not is_served(interval, self._timeframe_ms):
                 raise invalid_interval()
             table = self._tables[interval] = KlineTable(self._tape, interval)
         return table
