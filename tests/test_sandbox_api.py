@@ -318,6 +318,17 @@ def test_each_product_has_limits_of_its_own() -> None:
         assert signed.headers["x-mbx-order-count-10s"] == "1"
 
 
+def test_asking_for_the_time_uses_nothing_up() -> None:
+    """A session on the exchange's clock asks a hundred times a second, at every speed."""
+    made = exchange(
+        wavy(60), start_ms=NOW_MS, settings=Settings(limits=Limits(weight_per_minute=2))
+    )
+    client = RawClient(made)
+    for _ in range(20):
+        assert client.send("GET", "/api/v3/time", "").status == 200
+    assert client.send("GET", "/api/v3/ping", "").headers["x-mbx-used-weight-1m"] == "1"
+
+
 def test_a_batch_counts_as_its_orders() -> None:
     """Five of two batches fit into a limit of nine, and what is refused does not count."""
     limits = replace(LINEAR_LIMITS, orders_per_ten_seconds=9)

@@ -280,7 +280,7 @@ def _pair_weight(call: Call) -> int:
 
 ROUTES: Routes = {
     ("GET", "/fapi/v1/ping"): Route(ping),
-    ("GET", "/fapi/v1/time"): Route(time),
+    ("GET", "/fapi/v1/time"): Route(time, 0),
     ("GET", "/fapi/v1/exchangeInfo"): Route(exchange_info),
     ("GET", "/fapi/v1/depth"): Route(depth, _depth_weight),
     ("GET", "/fapi/v1/trades"): Route(trades, 5),
@@ -300,7 +300,7 @@ ROUTES: Routes = {
     ("GET", "/fapi/v1/openInterest"): Route(open_interest),
     ("GET", "/fapi/v1/constituents"): Route(nothing),
     ("GET", "/dapi/v1/ping"): Route(ping),
-    ("GET", "/dapi/v1/time"): Route(time),
+    ("GET", "/dapi/v1/time"): Route(time, 0),
     ("GET", "/dapi/v1/exchangeInfo"): Route(no_markets),
     ("GET", "/dapi/v1/premiumIndex"): Route(nothing),
     ("GET", "/dapi/v1/ticker/24hr"): Route(nothing),

@@ -211,7 +211,7 @@ def _price_weight(call: Call) -> int:
 _KLINES = Route(klines, 2)
 ROUTES: Routes = {
     ("GET", "/api/v3/ping"): Route(ping),
-    ("GET", "/api/v3/time"): Route(time),
+    ("GET", "/api/v3/time"): Route(time, 0),
     ("GET", "/api/v3/exchangeInfo"): Route(exchange_info, 20),
     ("GET", "/api/v3/depth"): Route(depth, _depth_weight),
     ("GET", "/api/v3/trades"): Route(trades, 25),
