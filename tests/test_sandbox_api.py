@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from sandbox_clients import KEY, START_MS, RawClient, exchange, wavy
+from sandbox_clients import CCXT, KEY, START_MS, RawClient, exchange, wavy
 
 from seawall.sandbox.contract import make_contract
 from seawall.sandbox.exchange import Exchange, Settings
@@ -349,9 +349,16 @@ def test_a_batch_counts_as_its_orders() -> None:
 
 
 def test_a_path_that_is_not_served_is_said_so(alice: RawClient) -> None:
-    """Status 404 with a code: a client that asks for more than there is fails loudly."""
+    """Binance's -5000, which ccxt does not take for an exchange that is out of order."""
     answer = alice.gateway.answer(Request("POST", "/api/v3/orderList/oto"))
-    assert (answer.status, json.loads(answer.body)["code"]) == (404, -1000)
+    told = json.loads(answer.body)
+    assert (answer.status, told["code"]) == (404, -5000)
+    assert told["msg"] == "Path /api/v3/orderList/oto, Method POST is invalid"
+    for path in ("/api/v3/rateLimit/order", "/fapi/v1/premiumIndexKlines", "/sapi/v1/x"):
+        url, body = f"http://127.0.0.1:8080{path}", answer.body.decode()
+        with pytest.raises(CCXT.ExchangeError) as caught:
+            CCXT.binance().handle_errors(404, "Not Found", url, "GET", {}, body, told, {}, None)
+        assert not isinstance(caught.value, CCXT.OperationFailed)  # of which network errors are
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])

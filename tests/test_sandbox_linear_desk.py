@@ -412,6 +412,7 @@ def test_money_moves_between_the_wallets() -> None:
         status, found = alice.signed("POST", "/sapi/v1/asset/transfer", **params)
         return status, found.get("code")
 
+    assert move("MAIN_ISOLATED_MARGIN", "500.5") == (400, -1130)  # there is no such wallet
     assert move("MAIN_UMFUTURE", "500.5") == (200, None)
     assert get(alice, "/fapi/v3/balance")[0]["balance"] == "10500.50000000"
     order(alice, "BUY", "MARKET", quantity="60")

@@ -93,6 +93,21 @@ def test_a_bar_walks_its_extremes_and_trades_its_volume(
         assert [one.number for one in prints] == list(range(i * n_prints, (i + 1) * n_prints))
 
 
+def test_trades_are_in_whole_lots() -> None:
+    """What a volume has beyond them is the last trade's: 10.00005 of lots of 0.0001."""
+    lot = ETH_TERMS.lot
+    for volume, rest in ((10.125, 0), (10.00005, 5_000)):
+        rows = [(1.0, 2.0, 1.0, 2.0, volume)] * 20
+        tape = Tape(bars(rows), seed=1, n_prints=12, tick=ETH_TERMS.tick, lot=lot)
+        for bar in range(20):
+            sizes = [one.quantity for one in tape.bar(bar)]
+            assert [size % lot for size in sizes] == [0] * 11 + [rest]
+            assert sum(sizes) == from_float(volume)
+    client = RawClient(exchange(wavy(60), start_ms=START_MS + 30 * MINUTE_MS))
+    trades = client.public("/api/v3/trades", symbol="ETHUSDT", limit=300)
+    assert all(from_float(float(one["qty"])) % lot == 0 for one in trades)
+
+
 def test_a_volume_beyond_what_floats_count_is_kept_and_one_beyond_64_bits_refused() -> None:
     """5,000,000,000.5 are 5e17 units of 1e-8, more than 2**53; 1e11 do not fit into 64 bits."""
     tape = Tape(bars([(1, 2, 1, 2, 5_000_000_000.5)]), seed=1, n_prints=7, tick=1)
@@ -177,7 +192,7 @@ def test_weeks_begin_on_mondays_and_finer_intervals_are_refused() -> None:
 
 def days(n: int, first: str) -> Candles:
     """Return ``n`` daily bars from a day on, each a bit above the last."""
-    close = 3000.0 + np.arange(n)
+    close = 3000.0 + np.arange(n, dtype=np.float64)
     return Candles(
         key=SeriesKey("candles", "test", "ETH/USDT", "1d"),
         time_ms=to_time_ms(first) + DAY_MS * np.arange(n, dtype=np.int64),

@@ -68,7 +68,7 @@ class Gateway:
         path, _, query = request.target.partition("?")
         route = self.routes.get((request.method, path))
         if route is None:
-            raise unknown_path()
+            raise unknown_path(request.method, path)
         now_ms = self.exchange.catch_up()
         raw = query.encode("utf-8", "surrogateescape")
         call = Call(

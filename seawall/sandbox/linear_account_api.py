@@ -27,7 +27,7 @@ from seawall.sandbox.linear_trade_api import (
     read_flag,
     seat_of,
 )
-from seawall.sandbox.refusals import ApiError, missing
+from seawall.sandbox.refusals import ApiError, missing, no_such_transfer
 from seawall.sandbox.seat import Move
 from seawall.sandbox.spot_json import JsonDict
 
@@ -244,7 +244,7 @@ def close_listen_key(exchange: Exchange, call: Call) -> object:
 def move(exchange: Exchange, call: Call) -> object:
     """Move money between the spot and the futures wallet."""
     kinds = (_TO_FUTURES, _TO_SPOT)
-    kind = call.choice("type", kinds, ApiError(-9000, "user have no avaliable amount"))
+    kind = call.choice("type", kinds, no_such_transfer())
     desk, seat = exchange.linear, seat_of(exchange, call)
     if call.text("asset") != desk.asset:
         raise ApiError(-5004, "Invalid asset.")

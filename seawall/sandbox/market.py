@@ -94,7 +94,7 @@ class Market:
         self.code = self.base + self.quote
         self.candles, self.terms, self.liquidity = candles, terms, liquidity
         self._seed = seed
-        self.tape = Tape(candles, seed=seed, n_prints=liquidity.n_prints, tick=terms.tick)
+        self.tape = self._make_tape(seed)
         self.timeframe_ms = candles.key.timeframe_ms
         self._times: list[int] = candles.time_ms.tolist()
         self._tables: dict[str, KlineTable] = {}
@@ -190,9 +190,7 @@ class Market:
             units = np.rint(values[self.bar + 1 :] * factor * ONE / self.terms.tick)
             values[self.bar + 1 :] = np.maximum(units, 1) * self.terms.tick / ONE
         self.candles = replace(self.candles, **prices)
-        self.tape = Tape(
-            self.candles, seed=self._seed, n_prints=self.liquidity.n_prints, tick=self.terms.tick
-        )
+        self.tape = self._make_tape(self._seed)
         self._tables.clear()
         if self.marks is not None:
             self.marks.gap(self.bar, factor)
@@ -280,6 +278,10 @@ class Market:
         if key not in self._tables:
             self._tables[key] = KlineTable(self.tape, key)
         return self._tables[key]
+
+    def _make_tape(self, seed: int) -> Tape:
+        tick, lot = self.terms.tick, self.terms.lot
+        return Tape(self.candles, seed=seed, n_prints=self.liquidity.n_prints, tick=tick, lot=lot)
 
     def _find_next(self) -> None:
         self.next_ms: float

@@ -92,6 +92,14 @@ def insufficient_balance() -> ApiError:
     return rejected("Account has insufficient balance for requested action.")
 
 
-def unknown_path() -> ApiError:
-    """Return the answer to a path that the exchange does not serve."""
-    return ApiError(-1000, "Path is not served by this exchange.", status=404)
+def unknown_path(method: str, path: str) -> ApiError:
+    """Return the answer to a path that the exchange does not serve; no client tries it again.
+
+    A page without a code, or code -1000, would pass for an exchange that is out of order.
+    """
+    return ApiError(-5000, f"Path {path:.100}, Method {method} is invalid", status=404)
+
+
+def no_such_transfer() -> ApiError:
+    """Return the refusal of a transfer between wallets that are not there."""
+    return ApiError(-1130, "Data sent for parameter 'type' is not valid.")

@@ -59,8 +59,10 @@ class Flows(NamedTuple):
 class Tape:
     """The prints of one market's bars, made when asked for."""
 
-    def __init__(self, candles: Candles, *, seed: int, n_prints: int, tick: int) -> None:
-        """Make the tape of ``candles``; ``tick`` in 1e-8 quote units.
+    def __init__(
+        self, candles: Candles, *, seed: int, n_prints: int, tick: int, lot: int = 1
+    ) -> None:
+        """Make the tape of ``candles``; ``tick`` in 1e-8 quote units, ``lot`` in 1e-8 base units.
 
         Raises:
             DataError: too few prints for a path, or a volume beyond what can be counted.
@@ -74,7 +76,7 @@ class Tape:
                 f"a bar's volume must be < {_LARGEST_VOLUME:g} base units, {candles.key} has "
                 f"{float(np.max(candles.volume)):g}: take a finer timeframe"
             )
-        self.candles, self.n_prints, self._tick = candles, n_prints, tick
+        self.candles, self.n_prints, self._tick, self._lot = candles, n_prints, tick, lot
         self.step_ms = max(1, candles.key.timeframe_ms // n_prints)
         self.key = stream_key(seed, candles.key.symbol)
         self._chunks: OrderedDict[int, _Chunk] = OrderedDict()
@@ -121,7 +123,7 @@ class Tape:
         draws = draw_uniform(self.key, bars, self.n_prints + 3)
         prices = self._walk(rows, draws[:, :3])
         volume = np.rint(np.nan_to_num(self.candles.volume[rows]) * ONE).astype(np.int64)
-        quantities = _split(volume, 0.5 + draws[:, 3:])
+        quantities = _split(volume, 0.5 + draws[:, 3:], self._lot)
         moves = np.diff(prices, axis=1, prepend=prices[:, :1])
         is_sell = np.where(moves == 0, draws[:, 3:] < 0.5, moves < 0)  # noqa: PLR2004 - even odds
         return _Chunk(prices, quantities, is_sell)
@@ -183,11 +185,17 @@ def _draw_knots(draws: FloatArray, last: int) -> IntArray:
     return np.column_stack([np.zeros_like(first), first, second, np.full_like(first, last)])
 
 
-def _split(volume: IntArray, weights: FloatArray) -> IntArray:
-    """Split each bar's volume by weight; the parts add up to it exactly."""
+def _split(volume: IntArray, weights: FloatArray, lot: int) -> IntArray:
+    """Split each bar's volume by weight into whole lots; the parts add up to it exactly.
+
+    What a volume has beyond whole lots is the last part's.
+    """
     sums = np.cumsum(weights, axis=1)
-    reached = np.floor(volume[:, None] * (sums / sums[:, -1:])).astype(np.int64)
-    return np.diff(reached, axis=1, prepend=0)
+    lots = volume // lot
+    reached = np.floor(lots[:, None] * (sums / sums[:, -1:])).astype(np.int64)
+    parts = np.diff(reached, axis=1, prepend=0) * lot
+    parts[:, -1] += volume - lots * lot
+    return parts
 
 
 def _add_up(chunk: _Chunk, rows: slice) -> Flows:
