@@ -80,6 +80,32 @@ def test_more_trials_never_make_a_ratio_surer(
     assert sure[1] <= sure[0] + 1e-12
 
 
+@given(st.lists(RATIOS, min_size=1, max_size=12), st.integers(2, 5_000), st.integers(0, 11), RATIOS)
+def test_a_trial_run_again_never_makes_a_ratio_surer(
+    ratios: list[float], n: int, again: int, ratio: float
+) -> None:
+    """The same ratio once more, or off by rounding, is a trial more and spreads them no less."""
+    track, twin = record(ratio, n), ratios[again % len(ratios)]
+
+    def sure(found: list[float], n_trials: int) -> float:
+        variance = variance_of_trials(np.array(found), n)
+        return deflated_sharpe(track, n_trials=n_trials, variance=variance)
+
+    once = sure(ratios, len(ratios))
+    for more in ([twin], [twin + 1e-13], [twin] * 50, [math.nan]):
+        assert sure([*ratios, *more], len(ratios) + len(more)) <= once + 1e-9
+
+
+def test_reruns_of_one_rule_leave_a_bar_to_pass() -> None:
+    """Three ratios that are one: the bar is that of chance, ``1 / (n - 1)``, not 0.
+
+    At 101 periods: 0.1 times the expected maximum of three standard normal numbers.
+    """
+    same = variance_of_trials(np.array([0.05, 0.05, 0.05]), 101)
+    assert same == pytest.approx(0.01)
+    assert expected_maximum_sharpe(3, same) == pytest.approx(0.1 * expected_maximum_sharpe(3, 1.0))
+
+
 def test_the_published_example_is_reproduced() -> None:
     """Bailey and Lopez de Prado (2014): 100 trials, 1,250 days, 2.5 a year: 0.1132 and 0.9004.
 
@@ -136,8 +162,9 @@ def test_a_ratio_without_spread_is_certain() -> None:
 
 
 def test_trials_of_unknown_ratios_differ_as_chance_does() -> None:
-    """With two known ratios it is their variance, else one over the periods less one."""
-    assert variance_of_trials(np.array([0.1, np.nan, 0.3]), 50) == pytest.approx(0.02)
+    """With two known ratios it is their variance, at least one over the periods less one."""
+    assert variance_of_trials(np.array([0.1, np.nan, 0.3]), 52) == pytest.approx(0.02)
+    assert variance_of_trials(np.array([0.1, np.nan, 0.11]), 51) == pytest.approx(0.02)
     assert variance_of_trials(np.array([0.1, np.nan]), 51) == pytest.approx(0.02)
     ratios = np.random.default_rng(3).normal(size=(4_000, 51))
     spread = (ratios.mean(axis=1) / ratios.std(axis=1, ddof=1)).var()

@@ -1,6 +1,7 @@
 """What a league comes to: who is told apart, how often it was tried, and what the page shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,25 @@ def test_more_trials_elsewhere_make_a_result_less_likely_skill(
         return next(v.deflated_sharpe for v in verdicts.agents if v.name == "sma_cross")
 
     assert deflated(busy) < deflated(ledger)
+
+
+def test_an_agent_edited_by_a_comment_and_run_again_is_no_surer(
+    tmp_path: Path, league: tuple[Played, TrialLedger]
+) -> None:
+    """The same Sharpe ratio under other code is a trial more; the league alone counts 15."""
+    played, ledger = league
+    own = played.cell("long", "sma_cross")
+    assert own is not None
+    rows = [row for row in ledger.trials("agents.sma_cross") if row.sharpe == own.worth["sharpe"]]
+
+    def deflated(n_runs: int) -> float:
+        again = TrialLedger(tmp_path / f"{n_runs}.sqlite")
+        again.note(replace(rows[0], run=f"x{n}") for n in range(n_runs))
+        verdicts = stand(played, again).spans[0].verdicts
+        assert verdicts is not None
+        return next(v.deflated_sharpe for v in verdicts.agents if v.name == "sma_cross")
+
+    assert deflated(1) == deflated(4) > deflated(40)
 
 
 def test_a_ledger_that_was_mended_is_refused(

@@ -26,6 +26,7 @@ from seawall.metrics import sharpe
 _NORMAL = NormalDist()
 _MIN_RETURNS = 2
 _LEAST_SPREAD = 1e-12  # a variance of the ratio below this, times n, is rounding
+_SAME_RATIO = 1e-9  # per period: ratios closer than that are one, found again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,15 +166,20 @@ def variance_of_trials(sharpes: FloatArray, n_periods: int) -> float:
     """Return the variance of the trials' ratios per period, to be used in ``deflated_sharpe``.
 
     ``sharpes``: of every trial, per period, float64, shape (n_known,); nan where one is not known.
-    Where fewer than two are known it is ``1 / (n_periods - 1)``: what ratios of trials without
-    skill, independent of each other, differ by.
+
+    The larger of two: the sample variance of the known ratios, and ``1 / (n_periods - 1)``, what
+    ratios of independent trials without skill differ by. A ratio found again, by a run of the same
+    rule under other code, is a trial but tells nothing of how trials differ: it is dropped here.
+    So no run of what was run before lowers the bar.
 
     Raises:
         ResultError: there are fewer than two periods.
     """
     if n_periods < _MIN_RETURNS:
         raise ResultError(f"a track record has at least {_MIN_RETURNS} periods, has {n_periods}")
-    known = sharpes[np.isfinite(sharpes)]
-    if len(known) < _MIN_RETURNS:
-        return 1.0 / (n_periods - 1)
-    return float(known.var(ddof=1))
+    by_chance = 1.0 / (n_periods - 1)
+    known = np.sort(sharpes[np.isfinite(sharpes)])
+    distinct = known[np.diff(known, prepend=-math.inf) > _SAME_RATIO]
+    if len(distinct) < _MIN_RETURNS:
+        return by_chance
+    return max(float(distinct.var(ddof=1)), by_chance)
