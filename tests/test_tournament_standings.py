@@ -136,6 +136,23 @@ def test_stress_says_what_is_left_and_nothing_where_it_does_not_apply(
     assert rule.stressed < rule.plain
 
 
+def test_stress_of_who_has_luck_is_over_the_seeds_of_the_league(
+    league: tuple[Played, TrialLedger], standings: Standings
+) -> None:
+    """As it is: the mean return of the windows' tables. Stressed: the mean of five cells each."""
+    played, _ = league
+    (one,) = [one for one in standings.strains if one.name == "matched_random"]
+    shown = [stage.returns["matched_random"] for stage in standings.stages]
+    assert one.plain == pytest.approx(np.mean(shown), abs=1e-12)
+    cells = [
+        cell
+        for (_, name, _, stress), cell in played.cells.items()
+        if (name, stress) == ("matched_random", "double_fees")
+    ]
+    assert len(cells) == 5 * len(standings.stages)
+    assert one.stressed == pytest.approx(np.mean([cell.total_return for cell in cells]), abs=1e-12)
+
+
 def test_a_model_that_may_have_read_of_a_window_is_not_ranked_there(
     league: tuple[Played, TrialLedger], monkeypatch: pytest.MonkeyPatch
 ) -> None:

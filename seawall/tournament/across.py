@@ -10,7 +10,7 @@ import pandas as pd
 from seawall.analysis.league_statistics import interval, sign_test
 from seawall.recipe import SIMULATED
 from seawall.tournament.play import Played
-from seawall.tournament.stages import Stage
+from seawall.tournament.stages import Stage, seatings
 from seawall.tournament.worth import LATENCY_MS, N_ABSTAINED, N_DECISIONS, THINKING
 
 MIN_WINDOWS = 6  # with fewer, not even a sign test could be below 5 %
@@ -64,11 +64,11 @@ class Across:
 
 @dataclass(frozen=True, kw_only=True)
 class Strain:
-    """What a stress leaves of one player's result, as means over the windows where it applies.
+    """What a stress leaves of one player's result: means over windows where it applies, and seeds.
 
     Attributes:
         name, stress: who and what.
-        plain, stressed: mean total return without and with it.
+        plain, stressed: mean total return without and with it, over the same seeds.
         over_plain, over_stressed: mean lead over the best benchmark, likewise.
         n_windows: windows that both have.
     """
@@ -186,7 +186,9 @@ def find_strains(played: Played) -> Iterator[Strain]:
     for stress in played.file.stress:
         for name in played.agents:
             rows = [
-                row for window in played.recipes if (row := _strain(played, window, name, stress))
+                row
+                for window, seeds in seatings(played)
+                if (row := _strain(played, window, seeds, name, stress))
             ]
             if not rows:
                 continue
@@ -198,11 +200,13 @@ def find_strains(played: Played) -> Iterator[Strain]:
 
 
 def _strain(
-    played: Played, window: str, name: str, stress: str
+    played: Played, window: str, seeds: Collection[int], name: str, stress: str
 ) -> tuple[float, float, float, float] | None:
     def total(player: str, under: str) -> float | None:
-        cell = played.cell(window, player, stress=under)
-        return None if cell is None or cell.error else cell.total_return
+        own = [seed for seed in played.seeds_of(window, player) if seed in seeds]
+        cells = [played.cell(window, player, seed, under) for seed in own]
+        found = [cell.total_return for cell in cells if cell is not None and not cell.error]
+        return float(np.mean(found)) if found and len(found) == len(own) else None
 
     plain, stressed = total(name, ""), total(name, stress)
     bests = [

@@ -305,8 +305,8 @@ def _rank_panel(standings: Standings, figure: Figure) -> Panel:
 def _strain_panel(standings: Standings, colors: Mapping[str, str]) -> Panel:
     note = (
         "Mean total return as it is, and the points that each stress alone adds or takes: every "
-        "agent meets the same noise and the same holes, with the recipe's own seed. A dash: the "
-        "stress says nothing there."
+        "agent meets the same noise and the same holes, with the seeds of its plain runs. A dash: "
+        "the stress says nothing there."
     )
     body = _table(strain_rows(standings), colors)
     return Panel(id="stress", title="What is left under stress", body=body, note=note)

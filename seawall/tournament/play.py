@@ -170,18 +170,21 @@ class _Course:
         self._note(cell for name, cell in cells.items() if name in played.random)
 
     def stress_tasks(self) -> Iterable[Task]:
-        """Give the stressed cells of everybody who is ranked, and has a result without stress."""
+        """Give the stressed cells of everybody who is ranked, with the seeds of the plain ones."""
         names = (*self.played.benchmarks, *self.played.agents)
         for stress in self.played.file.stress:
             for window, recipe in self.played.recipes.items():
                 if why_not(stress, recipe):
                     continue
                 for name in names:
-                    plain = self.played.cell(window, name)
-                    if plain is None or plain.error:
+                    seeds = self.played.seeds_of(window, name)
+                    plain = [self.played.cell(window, name, seed) for seed in seeds]
+                    if any(cell is None or cell.error for cell in plain):
                         continue  # it has said why
                     try:
-                        yield self.task(window, name, stress=stress)
+                        yield from [
+                            self.task(window, name, seed=seed, stress=stress) for seed in seeds
+                        ]
                     except SeawallError as error:  # nothing is left of the window, say
                         self._fail(window, name, stress, error)
 
