@@ -1,4 +1,4 @@
-"""The players of a league over all windows: in pairs, under stress, and what thinking cost."""
+"""The players of a league over all windows: in pairs, under stress, and what they decided."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -98,6 +98,27 @@ class Thinking:
     latency_ms: float
     n_decisions: int
     n_abstained: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abstention:
+    """Where a player had no answer: it raised, or an endpoint gave none.
+
+    Attributes:
+        window, name: where and who. reason: the commonest; ``""`` where none was kept.
+        n_abstained, n_decisions: over the seeds.
+    """
+
+    window: str
+    name: str
+    n_abstained: int
+    n_decisions: int
+    reason: str
+
+    @property
+    def is_mostly(self) -> bool:
+        """Whether the result is that of nobody: more than half of the decisions were none."""
+        return 2 * self.n_abstained > self.n_decisions
 
 
 def find_periods(played: Played, stages: Sequence[Stage]) -> dict[str, str]:
@@ -218,6 +239,24 @@ def _strain(
     if plain is None or stressed is None or bests[0] is None or bests[1] is None:
         return None
     return plain, stressed, plain - bests[0], stressed - bests[1]
+
+
+def find_abstentions(played: Played) -> Iterator[Abstention]:
+    """Give every window and player with a decision that was none, in the order of the file."""
+    for window in played.recipes:
+        for name in played.players:
+            cells = [
+                cell
+                for seed in played.seeds_of(window, name)
+                if (cell := played.cell(window, name, seed)) is not None and not cell.error
+            ]
+            n_abstained = int(sum(cell.number(N_ABSTAINED) for cell in cells))
+            if n_abstained:
+                most = max(cells, key=lambda cell: cell.number(N_ABSTAINED))
+                yield Abstention(
+                    window=window, name=name, n_abstained=n_abstained, reason=most.why_abstained,
+                    n_decisions=int(sum(cell.number(N_DECISIONS) for cell in cells)),
+                )  # fmt: skip
 
 
 def find_thinking(played: Played) -> Iterator[Thinking]:

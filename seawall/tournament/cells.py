@@ -94,6 +94,7 @@ class Cell:
         labels: what has to be said beside the numbers.
         data: content hash of each series as the catalog has it, by key.
         seconds: the run took.
+        why_abstained: why the agent mostly had no answer, where it had none.
     """
 
     task: Task
@@ -105,6 +106,7 @@ class Cell:
     labels: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    why_abstained: str = ""
 
     def number(self, name: str) -> float:
         """Return one of the plain numbers; 0.0 where it is not defined."""

@@ -31,7 +31,7 @@ from seawall.result import Result
 from seawall.tournament.cells import ORACLE, Cell, Task, data_state
 from seawall.tournament.oracle import Oracle
 from seawall.tournament.stress import stressed_catalog
-from seawall.tournament.worth import PERCENTILE, worth_of
+from seawall.tournament.worth import PERCENTILE, why_abstained, worth_of
 
 _CHANCE_STREAM = 2  # of the seed: the random agents do not move what the agent draws
 _LONGEST = 400  # characters of an error
@@ -71,7 +71,7 @@ def play(task: Task) -> Cell:
     return replace(cell, seconds=time.perf_counter() - begun)
 
 
-def to_line(error: BaseException) -> str:
+def to_line(error: BaseException | str) -> str:
     """Return what an error says as one line of a bearable length."""
     text = " ".join(str(error).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -130,4 +130,5 @@ def _to_cell(task: Task, result: Result, catalog: Catalog, more: Mapping[str, fl
         worth={**worth_of(result), **more},
         labels=result.labels,
         data=data_state(catalog, list(result.data)),
+        why_abstained=to_line(why_abstained(result)),
     )

@@ -20,10 +20,12 @@ from seawall.errors import SeawallError
 from seawall.language.cutoff import refuse_rank
 from seawall.market.series import FloatArray
 from seawall.tournament.across import (
+    Abstention,
     Across,
     Strain,
     Thinking,
     compare_across,
+    find_abstentions,
     find_periods,
     find_strains,
     find_thinking,
@@ -44,7 +46,7 @@ class Standings:
         stages: windows, in the order of the file.
         across: over the short windows; over all where there are only spans. ``n_periods``: how many
             of these are independent of each other.
-        strains, thinking: see there.
+        strains, thinking, abstentions: see there.
         trials: by family, how many the ledger knows; ``digest``: of the ledger, ``""`` without one.
         ranks: by total return, 1 the best: one row per stage, one column per ranked player.
         concordance: Kendall's W of the ranks over the windows: 1 the same order everywhere, 0 none;
@@ -58,6 +60,7 @@ class Standings:
     n_periods: int
     strains: tuple[Strain, ...]
     thinking: tuple[Thinking, ...]
+    abstentions: tuple[Abstention, ...]
     trials: Mapping[str, int]
     digest: str
     ranks: pd.DataFrame
@@ -108,6 +111,7 @@ def stand(played: Played, ledger: TrialLedger | None = None) -> Standings:
         n_periods=len(set(periods.values())),
         strains=tuple(find_strains(played)),
         thinking=tuple(find_thinking(played)),
+        abstentions=tuple(find_abstentions(played)),
         trials=census.trials,
         digest="" if ledger is None else ledger.digest,
         ranks=ranks,
@@ -119,9 +123,15 @@ def stand(played: Played, ledger: TrialLedger | None = None) -> Standings:
 def find_unranked(played: Played) -> dict[tuple[str, str], str]:
     """Return, by (window, player), why it must not be ranked with the others there.
 
-    A language model is not ranked on windows before its stated training cutoff, unless masked.
+    A language model is not ranked on windows before its stated training cutoff, unless masked. Who
+    abstained in more than half of its decisions is not: what it ended with is no work of its own.
     """
-    found: dict[tuple[str, str], str] = {}
+    found = {
+        (one.window, one.name): "it abstained in more than half of its decisions"
+        + (f", most often: {one.reason}" if one.reason else "")
+        for one in find_abstentions(played)
+        if one.is_mostly
+    }
     for window, recipe in played.recipes.items():
         for name in played.players:
             try:

@@ -59,6 +59,7 @@ class CellStore:
         stored = {
             "schema": SCHEMA, "key": cell.key, "task": asdict(cell.task), "worth": dict(cell.worth),
             "labels": list(cell.labels), "data": dict(cell.data), "seconds": cell.seconds,
+            "why_abstained": cell.why_abstained,
         }  # fmt: skip
         table = pd.DataFrame({"time_ms": cell.time_ms, "equity": cell.equity})
         table.attrs[_META] = json.dumps(stored)
@@ -104,4 +105,5 @@ def _to_cell(task: Task, table: pd.DataFrame, stored: Mapping[str, Any]) -> Cell
         labels=tuple(str(label) for label in stored["labels"]),
         data={str(key): str(value) for key, value in stored["data"].items()},
         seconds=float(stored["seconds"]),
+        why_abstained=str(stored.get("why_abstained", "")),  # older files do not say
     )

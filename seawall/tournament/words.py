@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seawall.analysis.numbers import PERCENT, RATIO, SIGNED, TENTH, write_number, write_points
 from seawall.analysis.verdicts import Verdict, Verdicts
-from seawall.tournament.across import MIN_WINDOWS, Across, Strain
+from seawall.tournament.across import MIN_WINDOWS, Abstention, Across, Strain
 from seawall.tournament.stages import SPAN_DAYS, Stage
 from seawall.tournament.standings import Standings
 from seawall.units import DAY_MS
@@ -157,6 +157,7 @@ def find_notes(standings: Standings) -> list[str]:
         _trial_note(standings),
         *_control_notes(standings),
         *_grouped("is not ranked", ((w, n, y) for (w, n), y in standings.unranked.items())),
+        *_abstention_notes(standings),
         *_grouped("failed", standings.errors),
         *_strain_notes(standings),
         *_judged_notes(standings),
@@ -171,6 +172,18 @@ def _grouped(what: str, places: Iterable[tuple[str, str, str]]) -> Iterator[str]
         windows.setdefault((name, why), []).append(window)
     for (name, why), found in windows.items():
         yield f"{name} {what} in {_some(found)}: {why}"
+
+
+def _abstention_notes(standings: Standings) -> Iterator[str]:
+    """Give one sentence for each name and reason: an endpoint that is down is no view of cash."""
+    alike: dict[tuple[str, str], list[Abstention]] = {}
+    for one in standings.abstentions:
+        alike.setdefault((one.name, one.reason), []).append(one)
+    for (name, reason), found in alike.items():
+        n, of = sum(one.n_abstained for one in found), sum(one.n_decisions for one in found)
+        why = f", most often: {reason}" if reason else ""
+        windows = _some([one.window for one in found])
+        yield f"{name} abstained in {n:,} of {of:,} decisions in {windows}{why}"
 
 
 def _strain_notes(standings: Standings) -> Iterator[str]:
@@ -291,6 +304,7 @@ def summary(standings: Standings) -> dict[str, object]:
         ],
         "stress": [_plain(vars(one)) for one in standings.strains],
         "thinking": [_plain(vars(one)) for one in standings.thinking],
+        "abstentions": [_plain(vars(one)) for one in standings.abstentions],
         "returns": {stage.name: _plain(stage.returns) for stage in standings.stages},
         "oracle": {stage.name: stage.oracle for stage in standings.stages},
         "trials": dict(standings.trials),

@@ -29,6 +29,15 @@ def worth_of(result: Result) -> dict[str, float | None]:
     return {name: _plain(value) for name, value in found.items()}
 
 
+def why_abstained(result: Result) -> str:
+    """Return why the agent mostly had no answer; ``""`` where it always had one."""
+    journal = result.journal
+    if "kind" not in journal:
+        return ""
+    found = journal.loc[journal["kind"] == "abstained", "text"].mode()
+    return str(found.iloc[0]) if len(found) else ""
+
+
 def _thinking(ledger: pd.DataFrame) -> Mapping[str, object]:
     """Return what deciding itself cost, quote units, >= 0."""
     if ledger.empty or "kind" not in ledger:
