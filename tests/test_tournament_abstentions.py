@@ -64,6 +64,7 @@ def test_who_mostly_had_no_answer_is_named_and_not_ranked(
     refusal = "mute is not ranked in first, second: it abstained in more than half of its decisions"
     assert f"{refusal}, most often: {WHY}" in notes
     assert np.isnan(standings.ranks["mute"].to_numpy(dtype=np.float64)).all()
+    assert "mute" not in {row[1] for row in across_rows(standings)[1]}
     assert refusal in write_league_report(standings, tmp_path / "report.html").read_text()
 
 

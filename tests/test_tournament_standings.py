@@ -174,9 +174,12 @@ def test_a_model_that_may_have_read_of_a_window_is_not_ranked_there(
     assert np.isnan(ranks["long"])
     assert np.isfinite(ranks["first"])
     assert "sma_cross is not ranked in long: it may be remembered" in find_notes(found)
+    assert "sma_cross" in {row[1] for row in across_rows(found)[1]}
     short = stand(played, ledger).across
     monkeypatch.setattr(module, "refuse_rank", lambda _: "it may be remembered")
-    nobody = stand(played, ledger).across
+    nowhere = stand(played, ledger)
+    assert across_rows(nowhere)[1] == []  # nobody has a window, and the notes say why
+    nobody = nowhere.across
     assert {one.n_windows for one in short} == {2}
     assert {
         (one.n_windows, one.n_failed) for one in nobody if one.name not in played.benchmarks

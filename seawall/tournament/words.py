@@ -67,14 +67,17 @@ def write_days(n_periods: float, stage: Stage) -> str:
 
 
 def across_rows(standings: Standings) -> Rows:
-    """Return a header and rows of text: every player over all windows, best mean rank first."""
+    """Return a header and rows of text: every player over all windows, best mean rank first.
+
+    Who may be ranked in none of them has no row; a note says why.
+    """
     header = (
         "mean rank", "agent", "windows", "mean return", "over the best benchmark", "95 % interval",
         "ahead / behind", "sign test", "told apart", "worst window", "return there",
         "liquidations",
     )  # fmt: skip
     marks = standings.played.benchmarks
-    found = sorted(standings.across, key=_by_rank)
+    found = sorted((one for one in standings.across if one.n_windows or one.n_failed), key=_by_rank)
     return header, [_across_row(one, is_mark=one.name in marks) for one in found]
 
 
