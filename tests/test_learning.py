@@ -329,8 +329,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     whole = make_model().to_bytes()
     for content in (b"", b"hello", whole[: len(whole) // 2], b"\x80\x04N."):
         path.write_bytes(content)
-        with pytest.raises(AgentError, match="is no model file"):
+        with pytest.raises(AgentError, match="is no model file") as caught:
             load(path)
+        said = str(caught.value)  # the file and the remedy, and no other library's advice
+        assert said.startswith(f"{path} is no model file (it is damaged, or another program's): ")
+        assert said.endswith("or leave out agent.model and fit the model anew")
+    with pytest.raises(AgentError, match=r"is no model file \(Is a directory\)"):
+        load(tmp_path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
     with pytest.raises(AgentError, match="is no model file"):

@@ -155,8 +155,11 @@ def _read(path: Path) -> tuple[Mapping[str, object], Mapping[str, NDArray[np.gen
             f"there is no model file {path}: fit one and keep it with agent.save_to"
         ) from None
     except (*_UNREADABLE, AttributeError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise AgentError(f"{path} is no model file ({reason}): fit the model anew") from None
+        why = getattr(error, "strerror", None) or "it is damaged, or another program's"
+        raise AgentError(
+            f"{path} is no model file ({why}): name one that agent.save_to has written, or leave "
+            "out agent.model and fit the model anew"
+        ) from None
     return header, arrays
 
 
