@@ -1,10 +1,12 @@
 """An agent as a child process: what it says, what it fails at, and what becomes of it."""
 
 import os
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from remote_runs import CHILD, abstentions, child, reasons, run_child, spot
@@ -163,6 +165,28 @@ def test_a_program_that_is_not_there_stops_the_run() -> None:
     agent = {"name": "agents.stdio", "command": ["no-such-program-at-all"], "max_restarts": 0}
     with pytest.raises(AgentLost, match=r"it cannot be started: .*No such file"):
         run(spot(agent))
+
+
+def test_a_program_that_cannot_be_run_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Absent, or no program: one try, whatever ``max_restarts``, and the remedy."""
+    tried = []
+    start = subprocess.Popen
+
+    def count(command: list[str], **rest: Any) -> Any:
+        tried.append(command)
+        return start(command, **rest)
+
+    monkeypatch.setattr(subprocess, "Popen", count)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no program")
+    for program, why in (("no-such-program-at-all", "No such file"), (str(notes), "denied")):
+        agent = {"name": "agents.stdio", "command": [program], "max_restarts": 3}
+        rule = rf"must be a program that may be run, .*{why}.*: correct agent\.command$"
+        with pytest.raises(AgentLost, match=rule):
+            run(spot(agent))
+    assert [command[0] for command in tried] == ["no-such-program-at-all", str(notes)]
 
 
 def test_a_child_that_does_not_read_is_late_and_does_not_block_the_run() -> None:
