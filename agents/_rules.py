@@ -14,9 +14,11 @@ Several symbols share ``weight`` (and the half) equally.
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+import numpy as np
+
 from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Decision
-from seawall.market.series import FloatArray
+from seawall.market.series import FloatArray, TimeArray
 from seawall.observation import Observation
 
 from ._parameters import number, one_of
@@ -67,21 +69,29 @@ class Stance:
 
 
 class _Followed:
-    """A rule of one symbol, and how many prices it has been told."""
+    """A rule of one symbol, and the time of the last bar whose price it has been told.
 
-    __slots__ = ("n_told", "rule")
+    Bars are told apart by time: an agent elsewhere may see a window that moves and never grows.
+    """
+
+    __slots__ = ("rule", "told_ms")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.n_told = 0
+        self.told_ms: int | None = None
 
-    def tell(self, prices: FloatArray, n_prices: int) -> int:
-        """Tell the rule what it has not heard yet, and return its last word."""
-        n_told, self.n_told = self.n_told, n_prices
-        if n_prices == n_told + 1:  # asked at every bar: no list for one price
-            return self.rule.update(prices.item(n_told))
+    def tell(self, prices: FloatArray, time_ms: TimeArray) -> int | None:
+        """Tell the rule what it has not heard yet, and return its last word; ``None``: nothing."""
+        n = len(time_ms)
+        told_ms = self.told_ms
+        if not n or (told_ms is not None and time_ms.item(-1) <= told_ms):
+            return None  # not listed yet, or no new bar
+        self.told_ms = time_ms.item(-1)
+        if n > 1 and time_ms.item(-2) == told_ms:  # asked at every bar: no list for one price
+            return self.rule.update(prices.item(-1))
+        start = 0 if told_ms is None else int(np.searchsorted(time_ms, told_ms, "right"))
         word = WAIT
-        for price in prices[n_told:].tolist():
+        for price in prices[start:].tolist():
             word = self.rule.update(price)
         return word
 
@@ -97,14 +107,13 @@ class RuleFollower:
         """Return the actions that the newest prices call for, with the reasons, or ``None``."""
         found: list[tuple[Action, str]] = []
         for symbol in observation.symbols:
-            prices = observation.prices(symbol)
             followed = self._followed.get(symbol)
             if followed is None:
                 followed = self._followed[symbol] = _Followed(self._make_rule())
-            n_prices = len(prices)
-            if n_prices <= followed.n_told:
-                continue  # not listed yet, or no new bar
-            word = followed.tell(prices, n_prices)
+            time_ms = observation.history(symbol).time_ms
+            word = followed.tell(observation.prices(symbol), time_ms)
+            if word is None:
+                continue
             action = self._stance.act(observation, symbol, word)
             if action is not None:
                 found.append((action, followed.rule.explain()))

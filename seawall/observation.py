@@ -365,11 +365,18 @@ class Observation:
         Raises:
             AgentError: the recipe names no such series.
         """
+        window, n = self._find_texts(name)
+        return window.view(n, newest)
+
+    def n_texts(self, name: str) -> int:
+        """Return how many texts of a series are known by now."""
+        return self._find_texts(name)[1]
+
+    def _find_texts(self, name: str) -> tuple[TextWindow, int]:
         known = self._texts or {}
         if name not in known:
             raise AgentError(f"there are no texts {name!r}: the recipe names {list(known)}")
-        window, n = known[name]
-        return window.view(n, newest)
+        return known[name]
 
     def until(self, time_ms: int, timeframe_ms: int) -> "Observation":
         """Return what was known of the market at an earlier ``time_ms``; the account is today's.

@@ -18,7 +18,7 @@ LONG_S = 30.0
 
 @contextmanager
 def serving(
-    name: str, parameters: Mapping[str, object] | None = None, *, bars: int = 500
+    name: str, parameters: Mapping[str, object] | None = None, *, bars: int | None = None
 ) -> Iterator[AgentServer]:
     """Serve an agent while the block runs."""
     server = AgentServer(

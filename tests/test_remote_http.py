@@ -122,7 +122,7 @@ def test_a_server_refuses_what_is_no_message_in_one_line() -> None:
         "taker_fee_bps": 1, "actions": [], "assets": [], "guarded": "", "seed": 1,
     }  # fmt: skip
     hello = {"type": "hello", "protocol": PROTOCOL, "info": info}
-    with serving("sma_cross") as server:
+    with serving("sma_cross", bars=500) as server:
         assert post(server.url, b"{}", "text/plain")[0] == 415
         for body, said in (
             (b"what?", "a message must be JSON"),

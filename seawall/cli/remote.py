@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from seawall.result import Result
 
 LOOPBACK = "127.0.0.1"
-_SERVED_BARS = 500
 
 
 def schema(
@@ -39,8 +38,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Where it listens.")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free.")] = 8_000,
     bars: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Candles of each symbol that it is sent.")
-    ] = _SERVED_BARS,
+        int | None,
+        typer.Option(min=0, max=10_000, help="Candles of each symbol that it sees; all otherwise."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Offer an agent over HTTP, until it is stopped: what agents.http asks."""

@@ -3,7 +3,9 @@
 Version 1. The world speaks first: a ``hello``, answered by ``ready``; then an ``observation`` for
 each decision, answered by a ``decision``; at last ``end``, which is not answered. Numbers are
 finite; ``"inf"`` is infinity (a loan without debt has that health factor), ``null`` is what is not
-known or not there. In an answer a key that is ``null`` counts as left out.
+is not known or not there. In an answer a key that is ``null`` counts as left out. Within a version
+the world's messages may gain keys, and lack what has a default here: an agent passes over the keys
+that it does not know.
 
 Times are UTC milliseconds, prices quote units per base unit, rates fractions.
 """
@@ -19,6 +21,8 @@ from seawall.given import to_shown
 
 PROTOCOL = 1
 MOST_BARS = 10_000  # candles of each symbol that an observation may carry
+MOST_TEXTS = 20  # of each series that an observation carries
+MOST_TEXTS_AT_FIRST = 1_000  # of each series, for an agent that keeps them
 LONGEST_MESSAGE = 16 * 1024 * 1024  # bytes of one message, either way
 
 Number = float | Literal["inf", "-inf"] | None
@@ -38,7 +42,8 @@ class Info(Form):
     """What an agent is told before the first bar.
 
     ``actions`` are the kinds of action that the job takes, ``assets`` those of a loan, ``guarded``
-    is the contract whose position the job guards. ``seed`` is for random numbers of the agent's.
+    is the contract whose position the job guards. ``seed`` is for random numbers of the agent's,
+    ``rng`` the state of those of a Seawall agent, for ``seawall serve``.
     """
 
     symbols: list[str]
@@ -49,6 +54,7 @@ class Info(Form):
     assets: list[str]
     guarded: str
     seed: int
+    rng: str = ""
 
 
 class Hello(Form):
@@ -80,6 +86,24 @@ class SignalForm(Form):
 
     known_ms: list[int]
     value: list[Number]
+
+
+class TextForm(Form):
+    """A text, what a stranger wrote, and when it was known; data, whatever it asks for."""
+
+    known_ms: int
+    text: str
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class BeforeForm(Form):
+    """How much lies before what is sent, by symbol and name; for an agent that keeps it."""
+
+    candles: dict[str, Count]
+    signals: dict[str, Count]
+    texts: dict[str, Count]
 
 
 class OrderForm(Form):
@@ -216,7 +240,10 @@ class PerpetualForm(Form):
 
 
 class ObservationForm(Form):
-    """All that an agent may know now; ``cash`` and ``equity`` in quote units."""
+    """All that an agent may know now; ``cash`` and ``equity`` in quote units.
+
+    ``texts`` are the newest 20 of each series, oldest first. ``before`` comes to who ``keeps``.
+    """
 
     time_ms: int
     timeframe_ms: int
@@ -231,6 +258,8 @@ class ObservationForm(Form):
     signals: dict[str, SignalForm]
     loan: LoanForm | None
     perpetual: PerpetualForm | None
+    texts: dict[str, list[TextForm]] = Field(default_factory=dict)
+    before: BeforeForm | None = None
 
 
 class Question(Form):
@@ -256,12 +285,18 @@ def _drop_nulls(value: object) -> object:
 
 
 class Ready(Form):
-    """The answer to ``hello``; ``bars``: candles of each symbol wanted in an observation."""
+    """The answer to ``hello``; ``bars``: candles of each symbol wanted in an observation.
+
+    ``keeps``: it keeps what it was sent. The first observation then brings all candles, values and
+    up to 1,000 texts that are known, each later one at least what is new, and ``before`` says what
+    it leaves out.
+    """
 
     type: Literal["ready"]
     protocol: int
     name: str = ""
     bars: Annotated[int, Field(ge=0, le=MOST_BARS)] | None = None
+    keeps: bool = False
 
 
 class WakeForm(Form):

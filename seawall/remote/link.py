@@ -12,9 +12,26 @@ from typing import Literal, Protocol
 from seawall.agent import AgentInfo, Decision, Thinking
 from seawall.errors import AgentError, AgentLost, RecipeError, RecordingError
 from seawall.observation import Observation
-from seawall.remote.form import MOST_BARS, PROTOCOL, Ready, read_decision, read_ready
+from seawall.remote.form import (
+    LONGEST_MESSAGE,
+    MOST_BARS,
+    PROTOCOL,
+    Ready,
+    read_decision,
+    read_ready,
+)
 from seawall.remote.recording import Backlog, Recorded, Recording, next_key
-from seawall.remote.wire import describe, describe_info, hello, question, to_answer, write
+from seawall.remote.wire import (
+    NOTHING_HAD,
+    Had,
+    count,
+    describe,
+    describe_info,
+    hello,
+    question,
+    to_answer,
+    write,
+)
 from seawall.units import SECOND_MS
 
 DEFAULT_BARS = 64
@@ -63,7 +80,7 @@ class Link:
         start_timeout_ms: until it answers the handshake, > 0.
         max_restarts: in one run, >= 0.
         bars: candles of each symbol in an observation, 0 to 10,000; ``None``: as many as the agent
-            asks for in its handshake, or 64.
+            asks for in its handshake, all of them, each once, where it keeps them, or 64.
         recording: a ``.jsonl`` file that every answer is kept in and taken from.
         mode: ``record`` asks what the recording lacks, ``replay`` asks nobody.
         latency: ``measured``: what an answer took delays its orders; needs a recording.
@@ -108,6 +125,9 @@ class Link:
         self._state: str | None = None
         self._bars = DEFAULT_BARS if self._wanted_bars is None else self._wanted_bars
         self._backlog = Backlog()  # questions that the recording alone has answered
+        self._keeps = False
+        # What it has had after all questions, as they are recorded; and what this start of it has.
+        self._asked, self._had = NOTHING_HAD, NOTHING_HAD
 
     # The hooks of an agent ------------------------------------------------------------------------
 
@@ -121,8 +141,9 @@ class Link:
         self.end()
         self._reset()
         self._info, self._shown = info, describe_info(info)
-        message = write(hello(self._shown))
-        self._key = next_key("", message)
+        # The seed says it too: recordings know of no state.
+        told = {name: value for name, value in self._shown.items() if name != "rng"}
+        self._key = next_key("", write(hello(told)))
         known = self._find()
         if known is None:
             ready = self._start()
@@ -144,15 +165,16 @@ class Link:
             RecordingError: a replay has not been recorded.
         """
         self._sequence += 1
-        shown = describe(observation, self._info, bars=self._bars)
-        message = write(question(self._sequence, shown))
+        message = self._write(observation, self._asked)
         self._key = next_key(self._key, message) if self._recording else ""
         recorded = self._find()
         if recorded is None:
-            recorded = self._ask(message)
+            recorded = self._ask(message, observation)
             self._keep(recorded)
         elif not self._is_replay:
             self._backlog.add(self._sequence, message)
+        if self._keeps:
+            self._asked = count(observation)
         return self._read(recorded)
 
     def end(self) -> None:
@@ -167,15 +189,25 @@ class Link:
 
     # One question ---------------------------------------------------------------------------------
 
-    def _ask(self, message: bytes) -> Recorded:
+    def _write(self, observation: Observation, had: Had) -> bytes:
+        """Return a question to an agent that has had so much, which counts where it keeps it."""
+        kept = had if self._keeps else None
+        shown = describe(observation, self._info, bars=self._bars, had=kept)
+        return write(question(self._sequence, shown))
+
+    def _ask(self, message: bytes, observation: Observation) -> Recorded:
         """Return what comes of a question; who is gone is started again and asked again."""
         began = time.perf_counter()
         failure, answer = "", b""
         while True:
             try:
                 self._make_ready()
+                if self._had != self._asked:  # it is new, or may not have read what came late
+                    message = self._write(observation, self._had)
+                self._check_length(message)
                 answer = self._way.ask(message, self._sequence, self._timeout_s)
                 self._n_late = 0
+                self._had = count(observation) if self._keeps else NOTHING_HAD
             except Late:
                 failure = f"no answer within timeout_ms = {self._timeout_s * SECOND_MS:.0f}"
                 self._count_late()
@@ -186,6 +218,14 @@ class Link:
             if failure:
                 return Recorded(answer=None, failure=failure, latency_ms=took_ms)
             return Recorded(answer=answer.decode("utf-8", "backslashreplace"), latency_ms=took_ms)
+
+    def _check_length(self, message: bytes) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            self.end()
+            raise AgentLost(
+                f"a question must have at most {LONGEST_MESSAGE:,} bytes, number {self._sequence} "
+                f"has {len(message):,}: give agent.bars, or a shorter market.warmup"
+            )
 
     def _read(self, recorded: Recorded) -> Decision:
         """Return the decision that an answer stands for."""
@@ -212,11 +252,15 @@ class Link:
             self._check_version(ready)
             if self._state is not None:
                 self._backlog.clear()
+        has_backlog = False
         for sequence, message in self._backlog:
+            has_backlog = True
             try:
                 self._way.ask(message, sequence, self._start_timeout_s)
             except Late:
                 raise Gone(f"no answer to question {sequence}, which it has answered") from None
+        if has_backlog:
+            self._had = self._asked
         self._backlog.clear()
 
     def _start(self) -> str:
@@ -230,6 +274,7 @@ class Link:
     def _greet(self) -> str:
         """Open the way and shake hands; return the answer."""
         self._n_starts += 1
+        self._had = NOTHING_HAD
         self._way.open()
         self._is_open = True
         message = write(hello(self._shown, self._state))
@@ -266,8 +311,9 @@ class Link:
 
     def _take(self, ready: Ready) -> None:
         self._check_version(ready)
-        if self._wanted_bars is None and ready.bars is not None:
-            self._bars = ready.bars
+        if self._wanted_bars is None:
+            self._bars = self._bars if ready.bars is None else ready.bars
+            self._keeps = ready.keeps
 
     def _check_version(self, ready: Ready) -> None:
         if ready.protocol != PROTOCOL:

@@ -1,9 +1,10 @@
 """An observation made again from its JSON form: what a Seawall agent behind a server is asked with.
 
 It shows what the form carries: as many candles as were sent, and not the volume's or price's past
-beyond them.
+beyond them. Who keeps what was sent (``Kept``) sees all of it.
 """
 
+import json
 from collections.abc import Mapping
 from math import nan
 from typing import Any
@@ -14,17 +15,19 @@ from seawall.agent import AgentInfo
 from seawall.errors import AgentError, SeawallError
 from seawall.loan_view import LoanTerms, LoanView
 from seawall.market.series import CANDLE_FIELDS, Candles, FloatArray, SeriesKey, Signal
+from seawall.market.texts import Text, Texts, TextWindow
 from seawall.observation import FillSeen, Observation, OpenOrder, SignalWindow, Window
 from seawall.perpetual_view import Contract, PerpetualView
 from seawall.remote.form import (
-    CandlesForm,
     Info,
     LoanForm,
     Number,
     ObservationForm,
     PerpetualForm,
     SignalForm,
+    TextForm,
 )
+from seawall.remote.kept import Kept
 from seawall.units import to_duration_text
 from seawall.venues.lending import layout
 from seawall.venues.perpetual import layout as futures_layout
@@ -42,25 +45,45 @@ def rebuild_info(form: Info) -> AgentInfo:
         timeframe_ms=form.timeframe_ms,
         decide_at=form.decide_at,
         taker_fee_bps=form.taker_fee_bps,
-        rng=np.random.default_rng(form.seed),
+        rng=_rebuild_rng(form),
         actions=tuple(form.actions),
         assets=tuple(form.assets),
         guarded=form.guarded,
     )
 
 
-def rebuild(form: ObservationForm) -> Observation:
-    """Return the observation that a form describes.
+def _rebuild_rng(form: Info) -> np.random.Generator:
+    """Return the random numbers that the agent would have in the process, or others of its seed."""
+    if not form.rng:
+        return np.random.default_rng(form.seed)
+    try:
+        told = json.loads(form.rng)
+        made = np.random.PCG64(np.random.SeedSequence(**told["seed"]))
+        made.state = told["state"]
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise AgentError(f"info.rng must come back as it was sent, is none: {error}") from None
+    return np.random.Generator(made)
+
+
+def rebuild(form: ObservationForm, kept: Kept | None = None) -> Observation:
+    """Return the observation that a form describes, with all that was sent before where it is kept.
 
     Raises:
-        AgentError: its parts do not fit each other.
+        AgentError: its parts do not fit each other, or what was sent before.
     """
+    if kept is None or form.before is None:
+        kept = Kept()
+    else:
+        kept.before = form.before
     try:
         windows = {
-            symbol: _rebuild_window(symbol, place, candles, form)
-            for place, (symbol, candles) in enumerate(form.candles.items())
+            symbol: _rebuild_window(symbol, place, form, kept)
+            for place, symbol in enumerate(form.candles)
         }
-        signals = {name: _rebuild_signal(name, one) for name, one in form.signals.items()}
+        signals = {name: _rebuild_signal(name, one, kept) for name, one in form.signals.items()}
+        texts = {name: _rebuild_texts(name, one, kept) for name, one in form.texts.items()}
+        for read in texts.values():
+            read.reveal_until(form.time_ms)
         for window in signals.values():
             window.reveal_until(form.time_ms)
         return Observation(
@@ -76,6 +99,7 @@ def rebuild(form: ObservationForm) -> Observation:
             symbols=tuple(form.symbols),
             loan=None if form.loan is None else _rebuild_loan(form.loan),
             perpetual=None if form.perpetual is None else _rebuild_perpetual(form.perpetual),
+            texts={name: (read, read.n_visible) for name, read in texts.items()} or None,
         )
     except AgentError:
         raise
@@ -89,7 +113,8 @@ def _to_array(values: Any) -> FloatArray:
     return np.array(numbers, dtype=np.float64).reshape(flat.shape)
 
 
-def _rebuild_window(symbol: str, place: int, form: CandlesForm, whole: ObservationForm) -> Window:
+def _rebuild_window(symbol: str, place: int, whole: ObservationForm, kept: Kept) -> Window:
+    form = whole.candles[symbol]
     n, n_open = len(form.close), len(form.open)
     columns: dict[str, Any] = {name: _to_array(getattr(form, name)) for name in CANDLE_FIELDS}
     if n_open > n:  # the bar that is about to trade: its open is all that is known
@@ -98,19 +123,25 @@ def _rebuild_window(symbol: str, place: int, form: CandlesForm, whole: Observati
             columns[name] = np.concatenate([columns[name], opening])
         columns["volume"] = np.concatenate([columns["volume"], np.zeros(n_open - n)])
     key = SeriesKey("candles", "remote", symbol, to_duration_text(whole.timeframe_ms))
-    window = Window(Candles(key=key, time_ms=np.array(form.time_ms, np.int64), **columns), place)
-    window.reveal(n, n_open)
+    candles = Candles(key=key, time_ms=np.array(form.time_ms, np.int64), **columns)
+    window, first = kept.join_candles(symbol, place, candles)
+    window.reveal(first + n, first + n_open)
     return window
 
 
-def _rebuild_signal(name: str, form: SignalForm) -> SignalWindow:
-    known_ms = np.array(form.known_ms, np.int64)
+def _rebuild_texts(name: str, form: list[TextForm], kept: Kept) -> TextWindow:
+    texts = kept.join_texts(name, [Text(one.known_ms, one.text) for one in form])
+    known_ms = np.array([one.known_ms for one in texts], np.int64)
+    return TextWindow(Texts(name=name, known_ms=known_ms, texts=tuple(one.text for one in texts)))
+
+
+def _rebuild_signal(name: str, form: SignalForm, kept: Kept) -> SignalWindow:
+    sent_ms, sent = np.array(form.known_ms, np.int64), _to_array(form.value)
+    known_ms, values = kept.join_signal(name, sent_ms, sent)
     # Only when a value was known is carried; two of one moment still need an order.
     time_ms = known_ms - np.arange(len(known_ms))[::-1]
     key = SeriesKey("signal", "remote", name, "1s")
-    return SignalWindow(
-        Signal(key=key, time_ms=time_ms, known_ms=known_ms, value=_to_array(form.value))
-    )
+    return SignalWindow(Signal(key=key, time_ms=time_ms, known_ms=known_ms, value=values))
 
 
 def _rebuild_loan(form: LoanForm) -> LoanView:

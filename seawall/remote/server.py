@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, cast
 
@@ -17,11 +18,20 @@ from seawall.agent import Agent, Answer, Decision, is_number
 from seawall.errors import AgentError, SeawallError
 from seawall.remote.form import LONGEST_MESSAGE, PROTOCOL, End, Hello, Question, read_from_world
 from seawall.remote.http import RUN_HEADER
+from seawall.remote.kept import Kept
 from seawall.remote.rebuild import rebuild, rebuild_info
 from seawall.remote.wire import Plain, to_form
 
 MakeAgent = Callable[[], Agent]
 _MOST_RUNS = 64  # the one that has not been asked for longest makes room
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run: its agent, and what it has been sent."""
+
+    agent: Agent
+    kept: Kept = field(default_factory=Kept)
 
 
 class AgentServer:
@@ -30,7 +40,7 @@ class AgentServer:
     Args:
         make_agent: returns a new agent; called once here, and for each run.
         name: told in the handshake.
-        bars: candles of each symbol that an agent is to be sent.
+        bars: candles of each symbol that an agent is to see; ``None``: all, which are kept for it.
         host, port: where it listens; port 0 is any that is free.
 
     Raises:
@@ -42,7 +52,7 @@ class AgentServer:
         make_agent: MakeAgent,
         *,
         name: str,
-        bars: int,
+        bars: int | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -54,7 +64,7 @@ class AgentServer:
             )
         self._make_agent, self._name, self._bars = make_agent, name, bars
         self._host, self._port = host, port
-        self._runs: OrderedDict[str, Agent] = OrderedDict()
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -104,11 +114,11 @@ class AgentServer:
         if isinstance(message, End):
             self._end(run)
             return {"type": "end"}
-        agent = self._runs.get(run)
-        if agent is None:
+        asked = self._runs.get(run)
+        if asked is None:
             raise AgentError("a run begins with a hello, there was none: send it first")
         self._runs.move_to_end(run)
-        return _decide(agent, message)
+        return _decide(asked, message)
 
     def _begin(self, run: str, message: Hello) -> Plain:
         if message.protocol != PROTOCOL:
@@ -123,18 +133,20 @@ class AgentServer:
         _call(agent, "begin", rebuild_info(message.info))
         if message.state is not None and hasattr(agent, "restore"):
             _call(agent, "restore", _to_bytes(message.state))
-        self._runs[run] = agent
-        return {"type": "ready", "protocol": PROTOCOL, "name": self._name, "bars": self._bars}
+        self._runs[run] = _Run(agent=agent)
+        wanted: Plain = {"keeps": True} if self._bars is None else {"bars": self._bars}
+        return {"type": "ready", "protocol": PROTOCOL, "name": self._name, **wanted}
 
     def _end(self, run: str) -> None:
-        agent = self._runs.pop(run, None)
-        if agent is not None:
-            _call(agent, "end")
+        ended = self._runs.pop(run, None)
+        if ended is not None:
+            _call(ended.agent, "end")
 
 
-def _decide(agent: Agent, question: Question) -> Plain:
+def _decide(run: _Run, question: Question) -> Plain:
     """Return an agent's answer in the form; whatever it raises, it has abstained."""
-    observation = rebuild(question.observation)
+    agent = run.agent
+    observation = rebuild(question.observation, run.kept)
     try:
         said = to_plain_answer(question.sequence, agent.decide(observation))
         if hasattr(agent, "state") and hasattr(agent, "restore"):

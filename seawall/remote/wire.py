@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from seawall.loan_view import LoanTerms, LoanView
 from seawall.market.series import FloatArray
 from seawall.observation import History, Observation
 from seawall.perpetual_view import Contract, PerpetualView, PositionView
-from seawall.remote.form import PROTOCOL, DecisionForm
+from seawall.remote.form import MOST_TEXTS, MOST_TEXTS_AT_FIRST, PROTOCOL, DecisionForm
 
 Plain = dict[str, object]
 Item = TypeVar("Item", np.float64, np.int64)
@@ -43,6 +43,7 @@ def plain(value: float) -> float | str | None:
 
 def describe_info(info: AgentInfo) -> Plain:
     """Return what an agent is told before the first bar; takes one random number of its rng."""
+    rng = _describe_rng(info.rng)  # before a number is taken
     return {
         "symbols": list(info.symbols),
         "timeframe_ms": info.timeframe_ms,
@@ -52,7 +53,24 @@ def describe_info(info: AgentInfo) -> Plain:
         "assets": list(info.assets),
         "guarded": info.guarded,
         "seed": int(info.rng.integers(2**31)),
+        "rng": rng,
     }
+
+
+def _describe_rng(rng: np.random.Generator) -> str:
+    """Return the state of random numbers and their seed as text; ``""`` where they are of others.
+
+    Whole numbers of 128 bits are more than JSON's readers can be trusted with.
+    """
+    made, seeds = rng.bit_generator, rng.bit_generator.seed_seq
+    if not (isinstance(made, np.random.PCG64) and isinstance(seeds, np.random.SeedSequence)):
+        return ""
+    seed = {
+        "entropy": seeds.entropy,
+        "spawn_key": list(seeds.spawn_key),
+        "n_children_spawned": seeds.n_children_spawned,
+    }
+    return json.dumps({"state": made.state, "seed": seed}, default=int)
 
 
 def hello(info: Mapping[str, object], state: str | None = None) -> Plain:
@@ -65,11 +83,38 @@ def question(sequence: int, observation: Mapping[str, object]) -> Plain:
     return {"type": "observation", "sequence": sequence, "observation": observation}
 
 
-def describe(observation: Observation, info: AgentInfo, *, bars: int) -> Plain:
-    """Return an observation with the last ``bars`` candles of each symbol."""
+class Had(NamedTuple):
+    """How many candles, values and texts of each series an agent has had, from the first on."""
+
+    candles: Mapping[str, int]
+    signals: Mapping[str, int]
+    texts: Mapping[str, int]
+
+
+NOTHING_HAD = Had({}, {}, {})
+
+
+def count(observation: Observation) -> Had:
+    """Return how much an observation shows."""
+    return Had(
+        {symbol: len(observation.history(symbol)) for symbol in observation.symbols},
+        {name: len(observation.signal_history(name)[0]) for name in observation.signal_names},
+        {name: observation.n_texts(name) for name in observation.text_names},
+    )
+
+
+def describe(
+    observation: Observation, info: AgentInfo, *, bars: int, had: Had | None = None
+) -> Plain:
+    """Return an observation with the last ``bars`` candles of each symbol.
+
+    Of an agent that keeps what it was sent ``had`` says how much that is: it is told what came
+    since, however many bars.
+    """
     is_at_open = info.decide_at == "open"
     loan, perpetual = observation.loan, observation.perpetual
-    return {
+    n = _to_send(observation, bars) if had is None else _since(observation, had)
+    shown: Plain = {
         "time_ms": observation.time_ms,
         "timeframe_ms": info.timeframe_ms,
         "is_at_open": is_at_open,
@@ -80,15 +125,47 @@ def describe(observation: Observation, info: AgentInfo, *, bars: int) -> Plain:
         "orders": [asdict(order) for order in observation.orders],
         "fills": [asdict(fill) for fill in observation.fills],
         "candles": {
-            symbol: _last_candles(observation.history(symbol), bars, bars + is_at_open)
+            symbol: _last_candles(observation.history(symbol), n.candles[symbol])
             for symbol in observation.symbols
         },
         "signals": {
-            name: _last_values(observation, name, bars) for name in observation.signal_names
+            name: _last_values(observation, name, n.signals[name])
+            for name in observation.signal_names
         },
         "loan": None if loan is None else describe_loan(loan),
         "perpetual": None if perpetual is None else describe_perpetual(perpetual),
     }
+    if observation.text_names:
+        shown["texts"] = {
+            name: [text._asdict() for text in observation.texts(name, n.texts[name])]
+            for name in observation.text_names
+        }
+    if had is not None:
+        known = count(observation)
+        shown["before"] = {
+            part: {name: there[name] - sent[name] for name in there}
+            for part, there, sent in zip(Had._fields, known, n, strict=True)
+        }
+    return shown
+
+
+def _to_send(observation: Observation, bars: int) -> Had:
+    """Return how many of each series are sent to whoever keeps nothing."""
+    return Had(
+        dict.fromkeys(observation.symbols, bars),
+        dict.fromkeys(observation.signal_names, bars),
+        dict.fromkeys(observation.text_names, MOST_TEXTS),
+    )
+
+
+def _since(observation: Observation, had: Had) -> Had:
+    """Return how many of each series are new to who has had so much."""
+    found = Had(*(
+        {name: n - min(before.get(name, 0), n) for name, n in known.items()}
+        for known, before in zip(count(observation), had, strict=True)
+    ))  # fmt: skip
+    texts = {name: min(n, MOST_TEXTS_AT_FIRST) for name, n in found.texts.items()}
+    return found if had.texts else found._replace(texts=texts)
 
 
 def describe_loan(loan: LoanView) -> Plain:
@@ -155,7 +232,8 @@ def _describe_position(position: PositionView) -> Plain:
     return {**numbers, "is_isolated": position.is_isolated}
 
 
-def _last_candles(history: History, n: int, n_open: int) -> Plain:
+def _last_candles(history: History, n: int) -> Plain:
+    n_open = n + len(history.open) - len(history)  # one more where a bar is about to trade
     return {
         "time_ms": _last(history.time_ms, n_open).tolist(),
         "open": _tail(history.open, n_open),
