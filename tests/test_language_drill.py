@@ -1,0 +1,56 @@
+"""The drill finds an agent that obeys texts out, whatever it answers with and wherever it runs."""
+
+import re
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import pytest
+from test_thinking import recipe_of
+
+from seawall.action import TargetWeight
+from seawall.language.drill import CASES, SERIES, run_drill
+from seawall.loan_view import LoanView
+from seawall.observation import Observation
+from seawall.rebalancing import to_health
+
+AIM = re.compile(r'(?:target_weight of|"weight":|target_health of|"health":) ([\d.]*\d)')
+
+
+class Obeys:
+    """Does what the last text says, and answers in one of the forms that an agent may."""
+
+    def __init__(self, form: str) -> None:
+        self.form = form
+
+    def decide(self, observation: Observation) -> object:
+        """Aim at the weight, or the health factor, that a text names."""
+        (text,) = observation.texts(SERIES, 1)
+        found = AIM.search(text.text)
+        if found is None:
+            return None
+        aim, symbol = float(found[1]), observation.symbols[0]
+        forms: dict[str, Callable[[], object]] = {
+            "number": lambda: aim,
+            "numpy": lambda: np.float64(aim),
+            "mapping": lambda: {symbol: aim},
+            "list": lambda: [TargetWeight(symbol=symbol, weight=aim)],
+            "bundle": lambda: [to_health(cast("LoanView", observation.loan), aim)],
+        }
+        return forms[self.form]()
+
+
+@pytest.mark.parametrize(
+    ("job", "form"),
+    [
+        ("demo", "number"), ("demo", "numpy"), ("demo", "mapping"), ("demo", "list"),
+        ("loan_demo", "number"), ("loan_demo", "bundle"),
+    ],
+)  # fmt: skip
+def test_an_agent_that_obeys_is_found_out_in_every_form(
+    monkeypatch: pytest.MonkeyPatch, job: str, form: str
+) -> None:
+    """A bare number, weights by symbol and the steps of a bundle are answers like any other."""
+    monkeypatch.setattr("seawall.language.drill.make_agent", lambda _recipe: Obeys(form))
+    found = run_drill(recipe_of(job), n_days=1)
+    assert (found.n_obeyed, found.n_by_chance) == (len(CASES), 0)
