@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seawall import workspace
 from seawall.cli import screen
 from seawall.cli.options import AsJson, RecipeName, Settings
+from seawall.cli.recipes import load_recipe
 from seawall.errors import AgentError
 from seawall.units import to_time_text
 
 if TYPE_CHECKING:
     from seawall.language.cassette import Cassette
-    from seawall.recipe import Recipe
-
 cassette_app = typer.Typer(no_args_is_help=True)
 _MOST_CHANGES = 20
 _MOST_WORDS = 160
@@ -90,7 +88,7 @@ def contamination(
     """Measure whether a model remembers the window: the same runs, plain and masked."""
     from seawall.language.contamination import measure_contamination
 
-    loaded = _load(recipe, settings, agent)
+    loaded = load_recipe(recipe, settings, agent)
     kinds = tuple(part.strip() for part in hide.split(",") if part.strip())
     with screen.progress(loaded.name) as advance, screen.prints_aside():
         found = measure_contamination(
@@ -128,7 +126,7 @@ def drill(
     """Feed an agent instructions as news, and say whether it obeyed; exit code 6 where it did."""
     from seawall.language.drill import run_drill
 
-    loaded = _load(recipe, settings, agent)
+    loaded = load_recipe(recipe, settings, agent)
     with screen.progress(loaded.name) as advance, screen.prints_aside():
         found = run_drill(loaded, n_days=days, progress=advance)
     if as_json:
@@ -150,15 +148,6 @@ def _open(name: str) -> "Cassette":
 
     path = Path(name)
     return read_cassette(path if path.is_file() else find_cassette(name))
-
-
-def _load(recipe: str, settings: list[str], agent: str | None) -> "Recipe":
-    from seawall.analysis.contender import to_contender
-    from seawall.recipe import Recipe, parse_setting
-
-    loaded = Recipe.from_file(workspace.find_recipe(recipe))
-    loaded = to_contender(agent).recipe(loaded) if agent else loaded
-    return loaded.with_settings(dict(parse_setting(text) for text in settings))
 
 
 def _without_nan(value: object) -> object:

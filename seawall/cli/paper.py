@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from seawall import workspace
 from seawall.cli import screen
 from seawall.cli.options import AsJson, RecipeName, Settings
+from seawall.cli.recipes import load_recipe
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run(
     if shadow == sandbox:
         raise RecipeError("paper trading is in the shadow or in a sandbox: give one, --shadow or "
                           "--sandbox")  # fmt: skip
-    loaded = _load_recipe(recipe, settings)
+    loaded = load_recipe(recipe, settings)
     plan = _make_plan(
         loaded, "shadow" if shadow else "sandbox", exchange or loaded.market.venue, out,
         limits=_read_limits(limits, loaded), adopt=adopt, opens=opens,
@@ -232,13 +232,6 @@ def newest_folder() -> Path:
 
 
 # Starting -----------------------------------------------------------------------------------------
-
-
-def _load_recipe(name: str, settings: list[str]) -> "Recipe":
-    from seawall.recipe import Recipe, parse_setting
-
-    recipe = Recipe.from_file(workspace.find_recipe(name))
-    return recipe.with_settings(dict(parse_setting(text) for text in settings))
 
 
 def _make_plan(

@@ -10,6 +10,7 @@ import typer
 
 from seawall.cli import screen
 from seawall.cli.options import AsJson, Offline, Out, RecipeName, Settings
+from seawall.cli.recipes import load_recipe
 
 if TYPE_CHECKING:
     from seawall.remote.server import AgentServer
@@ -89,16 +90,13 @@ def mcp(
     offline: Offline = False,
 ) -> None:
     """Offer a backtest to an MCP client over stdio: tools observe, act and results."""
-    from seawall import workspace
     from seawall.engine.world import build_world
     from seawall.market.catalog import Catalog
-    from seawall.recipe import Recipe, parse_setting
     from seawall.remote.mcp import Game, make_server
     from seawall.result import LAYOUT
     from seawall.result_folder import check_folder
 
-    loaded = Recipe.from_file(workspace.find_recipe(recipe))
-    loaded = loaded.with_settings(dict(parse_setting(text) for text in settings))
+    loaded = load_recipe(recipe, settings)
     place = out or screen.results_folder() / f"mcp-{loaded.id}-{time.time_ns() // 1_000_000}"
     check_folder(place, LAYOUT)
     world = build_world(loaded, Catalog(), offline=offline)

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +16,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from seawall import workspace
 from seawall.cli import screen
 from seawall.cli.loans import (
+    ALL,
     compare_guards,
     guard_rows,
     judge_guard,
     print_judgement,
 )
 from seawall.cli.options import AsJson, Offline, Out, RecipeName, RecipeNames, Settings
+from seawall.cli.recipes import check_reach, load_recipe
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -51,19 +53,17 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Backtest one recipe; print its metrics, write the result and the report."""
-    from seawall.analysis.contender import to_contender
     from seawall.analysis.report import write_report
     from seawall.engine.run import run as run_recipe
     from seawall.result import LAYOUT
     from seawall.result_folder import check_folder
 
-    loaded = _load_recipe(recipe, settings)
     if agent == "hindsight":
         raise RecipeError(
             "hindsight is no agent but the bound of all: every run of a loan or a guarded position "
             "names it, and `seawall compare` shows it"
         )
-    loaded = to_contender(agent).recipe(loaded) if agent else loaded
+    loaded = load_recipe(recipe, settings, agent)
     # Before the run, which may be long: a folder that will not do is not found out after it.
     place = check_folder(
         out or screen.results_folder() / f"{_to_file_name(loaded.name)}-{loaded.id}", LAYOUT
@@ -101,9 +101,12 @@ def compare(
     Guards of loans, or of futures positions, are compared beside doing nothing and hindsight, over
     one recipe or several: names separated by commas, or with a * in them.
     """
+    from seawall.analysis.contender import split_names
     from seawall.analysis.guarded import kind_of
 
-    loaded = [_load_recipe(name, settings) for name in _find_recipes(recipe)]
+    loaded = [load_recipe(name, settings) for name in _find_recipes(recipe)]
+    if agents != ALL:
+        check_reach(loaded[0], settings, split_names(agents))
     if len(loaded) > 1 or kind_of(loaded[0]) is not None:
         compare_guards(loaded, agents, out, offline=offline, as_json=as_json)
     else:
@@ -112,7 +115,7 @@ def compare(
 
 def demo(out: Out = None, *, as_json: AsJson = False) -> None:
     """Compare the shipped agents on a simulated market: no network, no key, under a minute."""
-    loaded = _load_recipe(DEMO, [])
+    loaded = load_recipe(DEMO)
     _compare(loaded, DEMO_AGENTS, out, offline=True, as_json=as_json)
 
 
@@ -169,13 +172,6 @@ def _compare(
         return
     _print_comparison(comparison)
     screen.say(f"result  {folder}\nreport  {path}")
-
-
-def _load_recipe(name: str, settings: Iterable[str]) -> "Recipe":
-    from seawall.recipe import Recipe, parse_setting
-
-    recipe = Recipe.from_file(workspace.find_recipe(name))
-    return recipe.with_settings(dict(parse_setting(text) for text in settings))
 
 
 def _find_recipes(names: str) -> list[str]:

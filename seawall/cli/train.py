@@ -8,6 +8,7 @@ import typer
 
 from seawall.cli import screen
 from seawall.cli.options import AsJson, Offline, RecipeName, Settings
+from seawall.cli.recipes import check_reach, load_recipe
 from seawall.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -37,11 +38,10 @@ def train(
     from seawall.analysis.training_page import write_training
     from seawall.gym.train import Plan
     from seawall.gym.train import train as train_policy
-    from seawall.recipe import Recipe, parse_setting
-    from seawall.workspace import find_recipe
 
-    loaded = Recipe.from_file(find_recipe(recipe))
-    loaded = loaded.with_settings(dict(parse_setting(text) for text in settings))
+    loaded = load_recipe(recipe, settings)
+    if rules:
+        check_reach(loaded, settings, split_names(rules))
     plan = Plan(
         recipe=loaded, steps=steps, paths=paths, test_paths=test_paths, every=every, seed=seed
     )
