@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from seawall.engine.components import make_named_agent
-from seawall.remote.server import AgentServer
+from seawall.remote.server import AgentServer, MakeAgent
 
 Reply = Callable[[Mapping[str, Any]], object]
 LONG_S = 30.0
@@ -21,9 +21,17 @@ def serving(
     name: str, parameters: Mapping[str, object] | None = None, *, bars: int | None = None
 ) -> Iterator[AgentServer]:
     """Serve an agent while the block runs."""
-    server = AgentServer(
-        lambda: make_named_agent(f"agents.{name}", parameters or {}), name=name, bars=bars
-    )
+    make = lambda: make_named_agent(f"agents.{name}", parameters or {})  # noqa: E731
+    with serving_agent(make, name=name, bars=bars) as server:
+        yield server
+
+
+@contextmanager
+def serving_agent(
+    make_agent: MakeAgent, *, name: str, bars: int | None = None
+) -> Iterator[AgentServer]:
+    """Serve what a function makes while the block runs."""
+    server = AgentServer(make_agent, name=name, bars=bars)
     is_up, loop = threading.Event(), asyncio.new_event_loop()
     is_over = asyncio.Event()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from remote_servers import serving
 
 from seawall.engine.lockstep import Lockstep
 from seawall.engine.run import run
-from seawall.engine.world import build_world
+from seawall.engine.world import World, build_world
 from seawall.errors import AgentError, AgentLost
 from seawall.market.catalog import Catalog
+from seawall.market.texts import Texts
 from seawall.observation import Observation
 from seawall.recipe import Recipe
-from seawall.remote.form import PROTOCOL, Info, Question, read_from_world
+from seawall.remote.form import MOST_TEXTS, PROTOCOL, Info, Question, read_from_world, schema
 from seawall.remote.kept import Kept
 from seawall.remote.link import Gone, Late, Link
 from seawall.remote.rebuild import rebuild, rebuild_info
 from seawall.remote.wire import NOTHING_HAD, Had, count, describe, describe_info, question, write
+from seawall.units import HOUR_MS
 from seawall.workspace import find_recipe
 
-SPOT = "ETH/USDT"
+SPOT, NEWS = "ETH/USDT", "news/titles"
 LONG = {"market.since": "2025-04-05", "market.until": "2025-04-09", "market.warmup": "30d"}
 CROSS = {"name": "agents.sma_cross", "fast": 2, "slow": 5}
 
@@ -223,3 +226,62 @@ def test_random_numbers_that_were_tampered_with_are_refused() -> None:
     assert rebuild_info(told.model_copy(update={"rng": ""})).rng.integers(9) >= 0
     with pytest.raises(AgentError, match=r"info\.rng must come back as it was sent"):
         rebuild_info(told.model_copy(update={"rng": '{"state": 1}'}))
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+
+def with_texts(n: int) -> tuple[Recipe, World]:
+    """Return a day with news: so many before it, and one an hour."""
+    recipe = spot(None)
+    world = build_world(recipe, Catalog(), offline=True)
+    since_ms = recipe.market.since_ms
+    known = since_ms + np.arange(-n, 24) * HOUR_MS
+    texts = Texts(name=NEWS, known_ms=known, texts=tuple(f"news {k}" for k in range(len(known))))
+    return recipe, replace(world, texts={NEWS: texts})
+
+
+def test_the_newest_texts_are_sent_with_the_time_from_which_they_were_known() -> None:
+    """20 of each series, oldest first, and none that is not known yet; read back they are equal."""
+    recipe, world = with_texts(50)
+    with Lockstep(recipe, world) as game:
+        seen = game.observation
+        assert seen is not None
+        shown = describe(seen, game.info, bars=3)
+        sent = json.loads(write(shown))["texts"][NEWS]
+        read = read_from_world(write(question(1, shown)))
+    assert [one["text"] for one in sent] == [one.text for one in seen.texts(NEWS, 20)]
+    assert len(sent) == MOST_TEXTS
+    assert sent[-1]["known_ms"] <= seen.time_ms
+    assert isinstance(read, Question)
+    assert rebuild(read.observation).texts(NEWS) == seen.texts(NEWS)
+
+
+def test_texts_are_left_out_where_the_recipe_names_none() -> None:
+    """A child of before sees what it has always seen; the schema does not ask for them."""
+    with Lockstep(spot(None), build_world(spot(None), Catalog(), offline=True)) as game:
+        assert game.observation is not None
+        shown = describe(game.observation, game.info, bars=3)
+    assert "texts" not in shown
+    assert "before" not in shown
+    asked: Any = schema("observation")["$defs"]
+    assert "texts" in asked["ObservationForm"]["properties"]
+    assert "texts" not in asked["ObservationForm"]["required"]
+
+
+def test_who_keeps_texts_has_more_than_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bounded number at first, each new one once, and all of these stay."""
+    monkeypatch.setattr("seawall.remote.wire.MOST_TEXTS_AT_FIRST", 30)
+    recipe, world = with_texts(50)
+    kept, had = Kept(), NOTHING_HAD
+    with Lockstep(recipe, world) as game:
+        for n in range(10):
+            seen = game.observation
+            assert seen is not None
+            form = to_form(seen, game.info, had)
+            there = rebuild(form, kept)
+            assert len(form.texts[NEWS]) == (1 if n else 30)
+            assert there.texts(NEWS, 30 + n) == seen.texts(NEWS, 30 + n)
+            assert there.n_texts(NEWS) == 30 + n
+            had = count(seen)
+            game.answer(None)
