@@ -43,6 +43,7 @@ class FuturesTrading(AgentStrategy):
                 f"this job trades perpetuals, the market has {list(self.symbols)}: name one such "
                 "as ETH/USDT:USDT, or take strategies.spot_trading"
             )
+        self._read: tuple[Action, ...] | None = None  # the actions of the last answer, leveraged
         self._wanted: dict[str, float] = {}  # by the decision in hand, in units of equity
         self._sent: set[str] = set()  # those of them that are as they were permitted
 
@@ -72,11 +73,17 @@ class FuturesTrading(AgentStrategy):
         super().start()
 
     def read_answer(self, answer: object) -> Decision:
-        """Return an agent's answer as a decision, leveraged; note all weights that it wants."""
+        """Return an agent's answer as a decision, leveraged; note all weights that it wants.
+
+        What has been read here already is leveraged: whoever answers by ``AgentInfo.read``, such as
+        the link to an agent elsewhere, or a policy, hands its actions in again.
+        """
         if is_number(answer) and len(self.perpetuals) == 1:
             answer = {self.perpetuals[0]: answer}
         decision = to_decision(answer, self.symbols)
-        actions = tuple([self._lever_up(action) for action in decision.actions])
+        actions = decision.actions
+        if actions is not self._read:
+            actions = self._read = tuple([self._lever_up(action) for action in actions])
         self._wanted, self._sent = {}, set()
         for one in actions:
             if isinstance(one, TargetWeight) and self._may_want(one):

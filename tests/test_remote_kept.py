@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from remote_runs import abstentions, reasons, spot
-from remote_servers import serving
+from remote_servers import serving, serving_agent
 
 from seawall.engine.lockstep import Lockstep
 from seawall.engine.run import run
@@ -64,6 +64,28 @@ def test_a_served_agent_draws_the_random_numbers_that_it_draws_here() -> None:
     """Their state goes along with the handshake."""
     agent = {"name": "agents.matched_random", "switches_per_bar": 0.3}
     check_same(with_agent("demo", agent, LONG))
+
+
+class Quarter:
+    """Answers a bare number, which travels as a target."""
+
+    def decide(self, observation: Observation) -> float:
+        """Hold a quarter."""
+        del observation
+        return 0.25
+
+
+def test_a_target_from_elsewhere_is_leveraged_once() -> None:
+    """The job makes weights of it for the link, and knows them again when they are handed in."""
+    recipe = Recipe.from_file(find_recipe("futures_demo"))
+    recipe = recipe.with_settings({**LONG, "strategy.leverage": 2.0})
+    alone = run(recipe, agent=Quarter())
+    with serving_agent(Quarter, name="quarter") as server:
+        agent = {"name": "agents.http", "url": server.url, "timeout_ms": 20_000}
+        there = run(Recipe.from_dict({**recipe.to_dict(), "agent": agent}))
+    assert len(alone.fills) > 0
+    assert there.fills.equals(alone.fills)
+    assert there.equity.equals(alone.equity)
 
 
 @pytest.mark.slow
