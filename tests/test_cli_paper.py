@@ -12,6 +12,7 @@ from sandbox_clients import exchange, wavy
 
 from seawall.cli import main
 from seawall.cli.screen import Answer
+from seawall.paper.errors import GuardRefused
 from seawall.paper.limits import Limits
 from seawall.paper.places import JOURNAL, SWITCH
 from seawall.paper.status import read_status
@@ -149,3 +150,24 @@ def test_the_help_names_every_limit(seawall: Cli) -> None:
     words = " ".join(out.replace("│", " ").split())
     for name in Limits.__dataclass_fields__:
         assert name in words
+
+
+def test_an_agents_own_ports_on_loopback_are_open_without_a_word(
+    tmp_path: Path, seawall: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL in the recipe and that of a language model; ``--agent-host`` names others."""
+    given: list[object] = []
+
+    def note(_venues: object, hosts: tuple[str, ...], ports: set[int]) -> None:
+        given.extend([hosts, ports])
+        raise GuardRefused("far enough")
+
+    monkeypatch.setattr("seawall.paper.opening_parts.raise_wall", note)
+    monkeypatch.setattr("seawall.paper.opening_parts.protect_output", lambda _redactor: None)
+    monkeypatch.setenv("SEAWALL_LLM_URL", "http://localhost:8001/v1")
+    agent = '[agent]\nname = "agents.http"\nurl = "http://127.0.0.1:8000/decide"\n'
+    (tmp_path / "recipe.toml").write_text(RECIPE.partition("[agent]")[0] + agent)
+    arguments = ("--shadow", "--exchange", "local:http://127.0.0.1:1")
+    code, _, err = seawall("paper", "recipe.toml", *arguments, "--agent-host", "127.0.0.1:8002")
+    assert code != 0, err
+    assert given == [("127.0.0.1:8002",), {8000, 8001}]
