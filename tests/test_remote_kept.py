@@ -230,6 +230,17 @@ def test_what_is_kept_is_what_is_seen_here() -> None:
             assert all(np.array_equal(our, their) for our, their in pairs)
 
 
+def test_what_is_not_listed_yet_is_kept_as_nothing() -> None:
+    """There is no bar at all, and then there are some."""
+    recipe, kept = spot(None), Kept()
+    with Lockstep(recipe, build_world(recipe, Catalog(), offline=True)) as game:
+        seen, info = game.observation, game.info
+        assert seen is not None
+        there = rebuild(to_form(seen.until(0, HOUR_MS), info, NOTHING_HAD), kept)
+        assert len(there.history()) == 0
+        assert len(rebuild(to_form(seen, info, NOTHING_HAD), kept).history()) == len(seen.history())
+
+
 def test_a_question_that_leaves_out_what_never_came_is_refused() -> None:
     """A server that was started again in the middle of a run says so."""
     recipe = spot(None)

@@ -42,9 +42,11 @@ class KeptWindow(Window):
         Raises:
             AgentError: they do not follow those that are there.
         """
-        _check_place(str(candles.key.symbol), first, self._n_sent)
+        _check_place(candles.key.symbol, first, self._n_sent)
+        if not len(candles):
+            return  # not listed yet, or no new bar
         before = self._source_times[first - 1 : first] if first else self._source_times[:0]
-        if len(before) and len(candles) and candles.time_ms[0] <= before[0]:
+        if len(before) and candles.time_ms[0] <= before[0]:
             raise AgentError("candles must follow those that were sent before, they begin earlier")
         end = first + len(candles)
         if end > len(self._times):
