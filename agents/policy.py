@@ -29,18 +29,23 @@ class Policy:
     def begin(self, info: AgentInfo) -> None:
         """Load the policy."""
         self._info, self._policy, self._fits = info, load_policy(self.path), False
+        self._due_ms: int | None = None
 
     def decide(self, observation: Observation) -> Answer:
         """Return the policy's answer, and sleep as long as it did in training."""
-        encoding = self._policy.encoding
+        encoding, every_ms = self._policy.encoding, self._policy.every_ms
         if not self._fits:
             self._check(observation)
+        if every_ms and self._info.read is None:  # served: a number alone is sent, without a wake
+            if self._due_ms is not None and observation.time_ms < self._due_ms:
+                return None
+            self._due_ms = observation.time_ms + every_ms
         action, _ = self._policy.model.predict(encoding.encode(observation), deterministic=True)
         answer = encoding.decode(action, observation)
-        if not self._policy.every_ms or self._info.read is None:
+        if not every_ms or self._info.read is None:
             return answer
         decision = self._info.read(answer)
-        return replace(decision, wake=Wake(after_ms=self._policy.every_ms))
+        return replace(decision, wake=Wake(after_ms=every_ms))
 
     def _check(self, observation: Observation) -> None:
         """Stop the run where the policy sees what it was not trained on: it would abstain."""

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from remote_runs import abstentions, reasons, spot
 from remote_servers import serving, serving_agent
+from seawall.agents.policy import Policy
 
 from seawall.engine.lockstep import Lockstep
 from seawall.engine.run import run
@@ -84,6 +86,39 @@ def test_a_target_from_elsewhere_is_leveraged_once() -> None:
         agent = {"name": "agents.http", "url": server.url, "timeout_ms": 20_000}
         there = run(Recipe.from_dict({**recipe.to_dict(), "agent": agent}))
     assert len(alone.fills) > 0
+    assert there.fills.equals(alone.fills)
+    assert there.equity.equals(alone.equity)
+
+
+def test_a_served_policy_sleeps_as_it_does_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It was trained to answer every four hours: behind a server it lets the bars pass itself."""
+    asked: list[int] = []
+
+    def decode(_action: object, observation: Observation) -> float:
+        asked.append(observation.time_ms)
+        return 0.25 * (observation.time_ms // HOUR_MS % 3)
+
+    trained = SimpleNamespace(
+        encoding=SimpleNamespace(encode=lambda _seen: None, decode=decode),
+        model=SimpleNamespace(predict=lambda _seen, *, deterministic: (deterministic, None)),
+        every_ms=4 * HOUR_MS,
+    )
+    monkeypatch.setattr("seawall.agents.policy.load_policy", lambda _path: trained)
+    monkeypatch.setattr("seawall.agents.policy.read_note", lambda _path: None)
+    monkeypatch.setattr("seawall.agents.policy.find_path", lambda _path: tmp_path)
+    monkeypatch.setattr("seawall.agents.policy.Encoding.of", lambda _info, _seen: None)
+    monkeypatch.setattr("seawall.agents.policy.check_fits", lambda _told, _seen: None)
+    recipe = Recipe.from_file(find_recipe("demo")).with_settings(LONG)
+    alone = run(recipe, agent=Policy(path="policy.zip"))
+    here = list(dict.fromkeys(asked))
+    asked.clear()
+    with serving_agent(lambda: Policy(path="policy.zip"), name="policy") as server:
+        agent = {"name": "agents.http", "url": server.url, "timeout_ms": 20_000}
+        there = run(Recipe.from_dict({**recipe.to_dict(), "agent": agent}))
+    assert list(dict.fromkeys(asked)) == here
+    assert len(alone.fills) > 5
     assert there.fills.equals(alone.fills)
     assert there.equity.equals(alone.equity)
 
