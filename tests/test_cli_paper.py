@@ -166,7 +166,7 @@ def test_an_agents_own_ports_on_loopback_are_open_without_a_word(
     monkeypatch.setattr("seawall.paper.opening_parts.protect_output", lambda _redactor: None)
     monkeypatch.setenv("SEAWALL_LLM_URL", "http://localhost:8001/v1")
     agent = '[agent]\nname = "agents.http"\nurl = "http://127.0.0.1:8000/decide"\n'
-    (tmp_path / "recipe.toml").write_text(RECIPE.partition("[agent]")[0] + agent)
+    (tmp_path / "recipe.toml").write_text(TOML.partition("[agent]")[0] + agent)
     arguments = ("--shadow", "--exchange", "local:http://127.0.0.1:1")
     code, _, err = seawall("paper", "recipe.toml", *arguments, "--agent-host", "127.0.0.1:8002")
     assert code != 0, err
