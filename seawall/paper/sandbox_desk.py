@@ -44,15 +44,17 @@ class SandboxDesk:
     def begin_step(self, stamp_ms: int) -> None:
         """Look at the account, and date what will be decided.
 
-        At the first step, take over what is open of earlier sessions.
+        A bar that was missed takes no look, so that what was missed is soon caught up with. At the
+        first step, take over what is open of earlier sessions.
         """
+        strategy = self.broker.cerebro.runningstrats[0]
         self.broker.decided_ms = stamp_ms
-        if stamp_ms > self._since_ms:
+        if stamp_ms > self._since_ms and not strategy.is_missed:
             self.broker.side.refresh(at_once=True)
         if self._has_taken_over:
             return
         self._has_taken_over = True
-        taken = self.broker.take_over(self.broker.cerebro.runningstrats[0])
+        taken = self.broker.take_over(strategy)
         if taken:
             self._log.write("orders", stamp_ms, text=f"taken over: {', '.join(taken)}")
 
