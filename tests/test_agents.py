@@ -421,6 +421,7 @@ def test_rebalance_names_a_symbol_that_is_not_there() -> None:
         begin(make("rebalance", weights={"XRP/USDT": 1.0}), SYMBOL)
 
 
+@pytest.mark.slow
 def test_matched_random_has_the_long_share_and_the_turnover_it_is_given() -> None:
     """Over 40,000 bars both are within a tenth of what was asked for, and the seed fixes them."""
     n = 40_000

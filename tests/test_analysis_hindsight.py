@@ -211,6 +211,7 @@ def test_refining_the_grid_changes_it_by_less_than_1_percent(seed: int, gas_usd:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_a_coarse_grid_is_polished_to_a_fine_one(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

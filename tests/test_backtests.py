@@ -134,6 +134,7 @@ def test_a_futures_recipe_runs_on_real_prices(name: str, catalog: Catalog) -> No
 
 
 @pytest.mark.parametrize("name", GUARDED)
+@pytest.mark.slow
 def test_a_guarded_position_begins_as_the_recipe_says(name: str, catalog: Catalog) -> None:
     """Ten ETH at the perpetual's first open, a fifth of it as isolated margin, all else aside."""
     recipe = RECIPES[name].with_settings({"agent.name": "agents.do_nothing"})

@@ -202,6 +202,7 @@ def test_list_show_and_doctor_speak_json(seawall: Cli) -> None:
     assert read_json(seawall("doctor", "--json"))["problems"] == []
 
 
+@pytest.mark.slow
 def test_other_agents_are_another_comparison(folder: Path, seawall: Cli) -> None:
     """The default folder depends on who is compared, not on the order; none is overwritten."""
     found = [

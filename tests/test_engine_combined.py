@@ -406,6 +406,7 @@ def _simulated_recipe() -> Recipe:
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
 def test_whatever_is_asked_the_books_agree(simulated: World, seed: int) -> None:
     """The run checks ledger, parts and sums itself; venues and parts make the whole equity."""
     result = run_in(simulated, _simulated_recipe(), agent=RandomHedger(seed))

@@ -89,6 +89,7 @@ def test_a_part_is_read_by_time(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=25)  # each example makes some files
 @given(st.lists(st.lists(st.integers(0, 40), max_size=20, unique=True).map(sorted), max_size=4))
+@pytest.mark.slow
 def test_appending_in_any_pieces_gives_each_row_once(pieces: list[list[int]]) -> None:
     """However rows overlap, their union is stored, sorted, and gaps are what is missing."""
     with TemporaryDirectory() as folder:

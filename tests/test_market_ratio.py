@@ -99,6 +99,7 @@ def test_volume_is_of_the_side_that_traded_less() -> None:
     ),
     st.sampled_from(["1m", "5m", "10m"]),
 )
+@pytest.mark.slow
 def test_no_bar_knows_the_minutes_after_it(
     minutes: list[tuple[float, float, int, int]], timeframe: str
 ) -> None:

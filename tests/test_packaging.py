@@ -228,6 +228,7 @@ def test_a_users_agent_is_listed_beside_the_shipped_ones(installed: Installed, m
     assert {row["name"] for row in listed} == {*names_of_content("agents"), "mine"}
 
 
+@pytest.mark.slow
 def test_a_variable_that_names_no_workspace_is_refused(
     installed: Installed, tmp_path: Path
 ) -> None:

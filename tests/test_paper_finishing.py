@@ -187,6 +187,7 @@ def test_a_foreign_trade_is_adopted_first(spot: ServerThread, tmp_path: Path) ->
     assert truth.fetch_balance()["total"]["ETH"] < 0.001
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_said(
     spot: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ class _KilledError(BaseException):
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 4))]
 )
+@pytest.mark.slow
 def test_ended_anywhere_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -223,6 +224,7 @@ def live_through(desk: FuturesDesk, n_turns: int, seed: int, *, n_acts: int) -> 
     ("n_turns", "n_acts", "least"),
     [(25, 2, 30), pytest.param(180, 16, 1_500, marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_orders_through_random_faults(
     tmp_path: Path, n_turns: int, n_acts: int, least: int
 ) -> None:

@@ -287,6 +287,7 @@ def check_after_kills(file: Path, n_kills: int) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     """Six kills; the slow test makes forty."""
     check_after_kills(tmp_path / "journal", 6)
@@ -320,6 +321,7 @@ def test_a_second_session_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_killed_session_frees_its_account(tmp_path: Path) -> None:
     """The lock is the system's: it ends with the process, and holds as long as it lives."""
     context = multiprocessing.get_context("spawn")

@@ -95,6 +95,7 @@ def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerThread]:
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, FUTURES], ids=["spot", "futures"])
+@pytest.mark.slow
 def test_nothing_shows_the_keys(thread: ServerThread, tmp_path: Path, recipe: Recipe) -> None:
     """At every turn of a run with faults, journal and its WAL, log and locks; afterwards status,
     view, replay, report, and the folder of the result.

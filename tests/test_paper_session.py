@@ -411,6 +411,7 @@ def test_a_sandbox_session_trades_on_the_exchange(sandbox: Run, record: Any) -> 
     assert result.equity.equity.iloc[-1] == pytest.approx(last[1], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_news_of_orders_come_by_the_stream(sandbox: Run, record: Any) -> None:
     """A bid that fills between two looks is told by the account's stream; a dropped stream is
     noted and listened to again; belief is truth.

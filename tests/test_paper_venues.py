@@ -182,6 +182,7 @@ def test_no_route_leads_to_money_leaving(word: str) -> None:
 
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name.replace(" ", "-"))
+@pytest.mark.slow
 def test_an_asynchronous_client_gets_to_its_socket(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +214,7 @@ def test_an_asynchronous_client_gets_to_its_socket(
 
 
 @pytest.mark.parametrize("venue", SANDBOXES, ids=lambda venue: venue.name.replace(" ", "-"))
+@pytest.mark.slow
 def test_a_sandbox_s_own_streams_are_on_its_list(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

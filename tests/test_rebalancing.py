@@ -152,16 +152,18 @@ def test_a_bundle_leads_to_its_target(
 ) -> None:
     """Executed at the prices seen it is legal, pays its flash loan and hits 1e-3 of the target.
 
-    Where there is none the target is met, or the sale that leads there is not worth its gas.
+    Where there is none the target is met, or what leads there is not worth its gas: a sale, or a
+    repayment out of the wallet.
     """
     bundle = to_health(loan, target, service_fee=service_fee, use_wallet=use_wallet)
     account = Account(loan)
     if bundle is None:
         threshold = loan.terms.threshold[loan.terms.collateral]
         excess = loan.debt_usd - loan.collateral_usd * threshold / target
-        sale = target * excess / (target - threshold)
+        repays = use_wallet and loan.wallet[loan.terms.debt] > 0
+        moved = excess if repays else target * excess / (target - threshold)
         least = loan.gas_cost_usd(loan.terms.gas_units["repay"])
-        assert abs(loan.health / target - 1) <= 1e-3 or 0 < sale <= 1.05 * least
+        assert abs(loan.health / target - 1) <= 1e-3 or 0 < moved <= 1.05 * least
         return
     account.run(bundle)
     floor = least_health(loan.terms) * (1 + GUARD)

@@ -138,6 +138,7 @@ def test_a_served_agent_gives_its_result_on_the_whole_of_demo(agent: Mapping[str
 
 
 @pytest.mark.parametrize("name", ["loan_demo", "margin_demo", "hedged_loan_demo"])
+@pytest.mark.slow
 def test_a_served_guard_gives_its_result_on_a_whole_demo(name: str) -> None:
     """As the recipe is shipped, sleeping and all."""
     check_same(Recipe.from_file(find_recipe(name)))

@@ -28,6 +28,7 @@ def same(one: Result, other: Result) -> bool:
 
 
 @pytest.mark.parametrize("fault", ["none", "garbage", "dies", "error", "late"])
+@pytest.mark.slow
 def test_a_replay_is_the_run_to_the_bit_and_starts_nothing(tmp_path: Path, fault: str) -> None:
     """Whatever happened, abstentions too: the program is not there any more."""
     file = str(tmp_path / "answers.jsonl")

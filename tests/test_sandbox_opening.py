@@ -132,6 +132,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
         assert abs(answer.json()["serverTime"] - NOW_MS) < MINUTE_MS
 
 
+@pytest.mark.slow
 def test_a_recorded_day_is_replayed_as_it_was(shared_data: Path, tmp_path: Path) -> None:
     """A day of 5-minute ETH, stepped through ccxt: each kline is the file's, each fill possible.
 

@@ -55,6 +55,7 @@ def test_everybody_plays_everywhere_and_the_oracle_wins(tmp_path: Path) -> None:
         assert totals["cash"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_league_that_was_killed_goes_on(tmp_path: Path) -> None:
     """What was done before is not done again, and the result is that of a league in one go."""
     file = make_league(tmp_path)

@@ -39,6 +39,7 @@ def test_a_row_that_was_changed_or_taken_out_shows(tmp_path: Path) -> None:
             ledger.check()
 
 
+@pytest.mark.slow
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     """Eight threads with a connection each: all rows are there, and the chain holds."""
     path = tmp_path / "trials.sqlite"
