@@ -18,8 +18,7 @@ import numpy as np
 
 from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Decision
-from seawall.market.series import FloatArray, TimeArray
-from seawall.observation import Observation
+from seawall.observation import History, Observation
 
 from ._parameters import number, one_of
 
@@ -78,18 +77,22 @@ class _Followed:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.told_ms: int | None = None
+        self.told_ms = -1  # before any bar
 
-    def tell(self, prices: FloatArray, time_ms: TimeArray) -> int | None:
+    def tell(self, history: History) -> int | None:
         """Tell the rule what it has not heard yet, and return its last word; ``None``: nothing."""
+        time_ms, told_ms = history.time_ms, self.told_ms
         n = len(time_ms)
-        told_ms = self.told_ms
-        if not n or (told_ms is not None and time_ms.item(-1) <= told_ms):
-            return None  # not listed yet, or no new bar
-        self.told_ms = time_ms.item(-1)
+        if not n:
+            return None  # not listed yet
+        last_ms = time_ms.item(-1)
+        if last_ms <= told_ms:
+            return None  # no new bar
+        self.told_ms = last_ms
+        prices = history.close if n == len(history) else history.open
         if n > 1 and time_ms.item(-2) == told_ms:  # asked at every bar: no list for one price
             return self.rule.update(prices.item(-1))
-        start = 0 if told_ms is None else int(np.searchsorted(time_ms, told_ms, "right"))
+        start = int(np.searchsorted(time_ms, told_ms, "right"))
         word = WAIT
         for price in prices[start:].tolist():
             word = self.rule.update(price)
@@ -110,8 +113,7 @@ class RuleFollower:
             followed = self._followed.get(symbol)
             if followed is None:
                 followed = self._followed[symbol] = _Followed(self._make_rule())
-            time_ms = observation.history(symbol).time_ms
-            word = followed.tell(observation.prices(symbol), time_ms)
+            word = followed.tell(observation.history(symbol))
             if word is None:
                 continue
             action = self._stance.act(observation, symbol, word)

@@ -5,8 +5,7 @@ from typing import Literal
 
 from seawall import Decision, Observation
 from seawall.agent import AgentInfo
-from seawall.errors import AgentLost
-from seawall.remote.link import Gone, Link
+from seawall.remote.link import Link
 from seawall.remote.stdio import Child
 
 
@@ -39,7 +38,7 @@ class Stdio:
         latency: Literal["none", "measured"] = "none",
     ) -> None:
         self.link = Link(
-            _Program(command),
+            Child(command),
             timeout_ms=timeout_ms,
             start_timeout_ms=start_timeout_ms,
             max_restarts=max_restarts,
@@ -60,18 +59,3 @@ class Stdio:
     def end(self) -> None:
         """Let the program end."""
         self.link.end()
-
-
-class _Program(Child):
-    """A child process whose program has to be there: to start again what is not there is no use."""
-
-    def open(self) -> None:
-        """Start it."""
-        try:
-            super().open()
-        except Gone as error:
-            if isinstance(error.__context__, (FileNotFoundError, PermissionError)):
-                raise AgentLost(
-                    f"{self.name} must be a program that may be run, {error}: correct agent.command"
-                ) from None
-            raise

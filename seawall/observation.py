@@ -71,7 +71,10 @@ class Window:
     def times(self, n: int) -> TimeArray:
         """Return a read-only view of the first ``n`` open times; later ones would tell of gaps."""
         start = self._n_times
-        if n > start:
+        if n == start + 1:
+            self._times[start] = self._source_times[start]
+            self._n_times = n
+        elif n > start:
             self._times[start:n] = self._source_times[start:n]
             self._n_times = n
         return self._shown_times[:n]

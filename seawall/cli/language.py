@@ -14,6 +14,7 @@ from seawall.units import to_time_text
 
 if TYPE_CHECKING:
     from seawall.language.cassette import Cassette
+
 cassette_app = typer.Typer(no_args_is_help=True)
 _MOST_CHANGES = 20
 _MOST_WORDS = 160

@@ -19,7 +19,7 @@ from threading import Thread
 from typing import IO, cast
 from weakref import finalize
 
-from seawall.errors import RecipeError
+from seawall.errors import AgentLost, RecipeError
 from seawall.remote.form import LONGEST_MESSAGE, show
 from seawall.remote.link import Gone, Late
 
@@ -53,10 +53,20 @@ class Child:
         self._running: _Running | None = None
 
     def open(self) -> None:
-        """Start it."""
+        """Start it.
+
+        Raises:
+            AgentLost: there is no such program, or it may not be run: to try again is no use.
+            Gone: it cannot be started for another reason.
+        """
         self.close()
         try:
             self._running = _Running(self._command)
+        except (FileNotFoundError, PermissionError) as error:
+            raise AgentLost(
+                f"{self.name} must be a program that may be run, it cannot be started: {error}: "
+                "correct agent.command"
+            ) from None
         except OSError as error:
             raise Gone(f"it cannot be started: {error}") from None
 
