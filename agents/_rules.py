@@ -18,7 +18,7 @@ import numpy as np
 
 from seawall.action import Action, Order, TargetWeight
 from seawall.agent import Decision
-from seawall.observation import History, Observation
+from seawall.observation import Observation
 
 from ._parameters import number, one_of
 
@@ -68,31 +68,32 @@ class Stance:
 
 
 class _Followed:
-    """A rule of one symbol, and the time of the last bar whose price it has been told.
+    """A rule of one symbol, how many prices it has been told, and what was seen with the last.
 
-    Bars are told apart by time: an agent elsewhere may see a window that moves and never grows.
+    An agent elsewhere may see a window that moves and never grows: there the times tell bars apart.
     """
 
-    __slots__ = ("rule", "told_ms")
+    __slots__ = ("n_told", "rule", "seen")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.told_ms = -1  # before any bar
+        self.n_told = 0
+        self.seen: Observation | None = None
 
-    def tell(self, history: History) -> int | None:
+    def tell(self, observation: Observation, symbol: str) -> int | None:
         """Tell the rule what it has not heard yet, and return its last word; ``None``: nothing."""
-        time_ms, told_ms = history.time_ms, self.told_ms
-        n = len(time_ms)
-        if not n:
-            return None  # not listed yet
-        last_ms = time_ms.item(-1)
-        if last_ms <= told_ms:
-            return None  # no new bar
-        self.told_ms = last_ms
-        prices = history.close if n == len(history) else history.open
-        if n > 1 and time_ms.item(-2) == told_ms:  # asked at every bar: no list for one price
-            return self.rule.update(prices.item(-1))
-        start = int(np.searchsorted(time_ms, told_ms, "right"))
+        prices = observation.prices(symbol)
+        n, n_told, seen = len(prices), self.n_told, self.seen
+        self.n_told, self.seen = n, observation
+        if n == n_told + 1:  # asked at every bar: no list for one price
+            return self.rule.update(prices.item(n_told))
+        start = 0
+        if seen is not None and n_told:
+            told_ms = seen.history(symbol).time_ms.item(-1)
+            time_ms = observation.history(symbol).time_ms
+            start = int(np.searchsorted(time_ms, told_ms, "right"))
+        if start == n:
+            return None  # not listed yet, or no new bar
         word = WAIT
         for price in prices[start:].tolist():
             word = self.rule.update(price)
@@ -113,7 +114,7 @@ class RuleFollower:
             followed = self._followed.get(symbol)
             if followed is None:
                 followed = self._followed[symbol] = _Followed(self._make_rule())
-            word = followed.tell(observation.history(symbol))
+            word = followed.tell(observation, symbol)
             if word is None:
                 continue
             action = self._stance.act(observation, symbol, word)
